@@ -1,0 +1,78 @@
+# Copyright (c) 2026, catmaid.admin contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What all modules share: argument pieces, and the one place that calls fail_json.
+
+Note that this module util is **PRIVATE** to the collection: it can change with any release.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from .engine.django.project import Project
+from .engine.errors import CatmaidError
+from .engine.postgres.server import Server
+
+
+def login_argument_spec() -> dict[str, Any]:
+    """Return the options of the doc fragment catmaid.admin.login."""
+    return {
+        "login_db": {"type": "str", "required": True},
+        "login_host": {"type": "str", "default": ""},
+        "login_port": {"type": "int", "default": 5432},
+        "login_user": {"type": "str", "default": "postgres"},
+        "login_password": {"type": "str", "no_log": True},
+        "login_unix_socket": {"type": "str", "default": ""},
+        "ssl_mode": {
+            "type": "str",
+            "default": "prefer",
+            "choices": ["allow", "disable", "prefer", "require", "verify-ca", "verify-full"],
+        },
+        "ca_cert": {"type": "path"},
+    }
+
+
+def project_argument_spec() -> dict[str, Any]:
+    """Return the options of the doc fragment catmaid.admin.project."""
+    return {
+        "project_path": {"type": "path", "required": True},
+        "virtualenv": {"type": "path", "required": True},
+        "project_user": {"type": "str"},
+        "settings": {"type": "str", "default": "mysite.settings"},
+    }
+
+
+def server(params: dict[str, Any]) -> Server:
+    """Return the server that the login options describe."""
+    return Server(
+        host=params["login_host"],
+        port=params["login_port"],
+        user=params["login_user"],
+        password=params["login_password"] or "",
+        unix_socket=params["login_unix_socket"],
+        ssl_mode=params["ssl_mode"],
+        ca_cert=params["ca_cert"] or "",
+    )
+
+
+def project(params: dict[str, Any]) -> Project:
+    """Return the Django project that the project options describe."""
+    return Project(
+        path=params["project_path"],
+        virtualenv=params["virtualenv"],
+        user=params["project_user"],
+        settings=params["settings"],
+    )
+
+
+def run(module: AnsibleModule, work: Callable[[], dict[str, Any]]) -> None:
+    """Exit with what ``work`` returns, or fail with the message of the engine's exception."""
+    try:
+        result = work()
+    except CatmaidError as error:
+        module.fail_json(msg=str(error), **error.details)
+    module.exit_json(**result)

@@ -1,0 +1,211 @@
+# Copyright (c) 2026, catmaid.admin contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One way to run a program: argv, a clean environment, an OS user, secrets kept out of everything that is reported."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pwd
+import signal
+import subprocess
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO, Any
+
+from .errors import CatmaidError
+
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+STDERR_LINES = 60  # what is kept for messages; the memory of a job stays flat however much a child complains
+STDOUT_LIMIT = 64 * 1024 * 1024
+PR_SET_PDEATHSIG = 1
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_identity_lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a finished program left: ``stderr`` is its last lines only."""
+
+    argv: list[str]
+    rc: int
+    stdout: str
+    stderr: str
+    seconds: float
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    doing: str,
+    user: str | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: str | None = None,
+    stdin: str | None = None,
+    stdout_to: IO[bytes] | None = None,
+    stdin_from: IO[bytes] | None = None,
+    timeout: float | None = None,
+    secrets: Sequence[str] = (),
+    ok: Sequence[int] | None = (0,),
+    remedy: str = "",
+    on_stderr: Callable[[str], None] | None = None,
+) -> Result:
+    """Run ``argv`` and return its :class:`Result`; raise :class:`CatmaidError` when its code is not in ``ok``.
+
+    The child runs as OS user ``user`` (only root can change it), in its own process group, and ends with us: a job
+    that is killed leaves no orphan that goes on writing. ``secrets`` are blotted out of whatever is reported.
+    ``ok=None`` accepts every code. ``on_stderr`` sees each line as it comes.
+    """
+    args = [str(arg) for arg in argv]
+    started = time.monotonic()
+    try:
+        # Everything passed here is fixed before the fork; preexec only asks the kernel to end the child with us.
+        process = subprocess.Popen(
+            args,
+            cwd=cwd or "/",
+            env=environment(user, env),
+            stdin=stdin_from if stdin_from else (subprocess.PIPE if stdin is not None else subprocess.DEVNULL),
+            stdout=stdout_to if stdout_to else subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            preexec_fn=_end_with_parent,  # noqa: PLW1509 (one system call; no Python lock is taken after the fork)
+            **_identity(user),
+        )
+    except OSError as error:
+        raise CatmaidError(doing, f"cannot start {args[0]}: {error.strerror or error}", remedy) from error
+
+    stderr: deque[str] = deque(maxlen=STDERR_LINES)
+    out: list[bytes] = []
+    readers = [threading.Thread(target=_read_lines, args=(process.stderr, stderr, on_stderr), daemon=True)]
+    if process.stdout is not None:
+        readers.append(threading.Thread(target=_read_all, args=(process.stdout, out), daemon=True))
+    for reader in readers:
+        reader.start()
+    try:
+        if stdin is not None and process.stdin is not None:
+            _feed(process.stdin, stdin)
+        rc = process.wait(timeout)
+    except subprocess.TimeoutExpired as error:
+        end(process)
+        raise CatmaidError(doing, f"{args[0]} was ended after {timeout:.0f} s", remedy, argv=args) from error
+    except BaseException:
+        end(process)
+        raise
+    for reader in readers:
+        reader.join()
+
+    result = Result(
+        argv=args,
+        rc=rc,
+        stdout=scrub(b"".join(out).decode("utf-8", "replace"), secrets),
+        stderr=scrub("\n".join(stderr), secrets),
+        seconds=round(time.monotonic() - started, 3),
+    )
+    if ok is not None and rc not in ok:
+        raise CatmaidError(doing, _cause(result), remedy, argv=args, rc=rc, stderr=result.stderr)
+    return result
+
+
+def environment(user: str | None, extra: Mapping[str, str] | None) -> dict[str, str]:
+    """Return a small, predictable environment: nothing of ours leaks in, and messages are in English."""
+    account = pwd.getpwnam(user) if user else pwd.getpwuid(os.geteuid())
+    env = {
+        "PATH": PATH,
+        "HOME": account.pw_dir,
+        "USER": account.pw_name,
+        "LOGNAME": account.pw_name,
+        "LANG": "C.UTF-8",
+        "LC_ALL": "C.UTF-8",
+    }
+    env.update(extra or {})
+    return env
+
+
+def scrub(text: str, secrets: Sequence[str]) -> str:
+    """Return ``text`` with every one of ``secrets`` blotted out."""
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, "********")
+    return text
+
+
+def end(process: subprocess.Popen[Any], grace: float = 5.0) -> None:
+    """End a child and everything it started: first politely, so that PostgreSQL's programs cancel their queries."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+            process.wait(grace)
+            return
+        except ProcessLookupError:
+            process.wait()
+            return
+        except subprocess.TimeoutExpired:
+            continue
+
+
+@contextmanager
+def acting_as(user: str | None) -> Iterator[None]:
+    """Be ``user`` for a moment, so that PostgreSQL's peer authentication sees that user on a socket opened now."""
+    if not user or os.geteuid() != 0 or user == "root":
+        yield
+        return
+    account = pwd.getpwnam(user)
+    with _identity_lock:  # the effective user belongs to the process, not to a thread
+        os.setegid(account.pw_gid)
+        os.seteuid(account.pw_uid)
+        try:
+            yield
+        finally:
+            os.seteuid(0)
+            os.setegid(0)
+
+
+def _identity(user: str | None) -> dict[str, Any]:
+    """Return Popen's arguments for running as ``user`` with its groups; nothing when we are that user or not root."""
+    if not user or os.geteuid() != 0:
+        return {}
+    account = pwd.getpwnam(user)
+    groups = os.getgrouplist(user, account.pw_gid)
+    return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": groups}
+
+
+def _end_with_parent() -> None:
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _feed(pipe: IO[bytes], text: str) -> None:
+    try:
+        pipe.write(text.encode())
+        pipe.close()
+    except BrokenPipeError:
+        pass  # the program did not want its input: its code and stderr tell why
+
+
+def _read_lines(pipe: IO[bytes] | None, lines: deque[str], seen: Callable[[str], None] | None) -> None:
+    assert pipe is not None
+    for raw in pipe:
+        line = raw.decode("utf-8", "replace").rstrip("\n")
+        lines.append(line)
+        if seen:
+            seen(line)
+
+
+def _read_all(pipe: IO[bytes], parts: list[bytes]) -> None:
+    size = 0
+    for block in iter(lambda: pipe.read(65536), b""):
+        size += len(block)
+        if size <= STDOUT_LIMIT:
+            parts.append(block)
+
+
+def _cause(result: Result) -> str:
+    tail = (result.stderr.strip() or result.stdout.strip()).splitlines()[-8:]
+    if result.rc < 0:
+        tail.insert(0, f"ended by signal {signal.Signals(-result.rc).name}")
+    return f"{os.path.basename(result.argv[0])} failed with code {result.rc}: " + " | ".join(tail)

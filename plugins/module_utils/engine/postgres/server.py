@@ -1,0 +1,161 @@
+# Copyright (c) 2026, catmaid.admin contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A PostgreSQL server: how to reach it, from Python and from PostgreSQL's own programs."""
+
+from __future__ import annotations
+
+import glob
+import os
+import pwd
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from .. import command
+from ..errors import CatmaidError
+
+try:
+    import psycopg2
+    from psycopg2 import sql
+
+    PSYCOPG2_ERROR: str | None = None
+except ImportError as error:
+    PSYCOPG2_ERROR = str(error)
+
+SOCKET_FOLDERS = ("/var/run/postgresql", "/tmp")
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where PostgreSQL listens and as whom to log in. An empty host means a local Unix socket."""
+
+    host: str = ""
+    port: int = 5432
+    user: str = "postgres"
+    password: str = field(default="", repr=False)
+    unix_socket: str = ""
+    ssl_mode: str = "prefer"
+    ca_cert: str = ""
+
+    @property
+    def address(self) -> str:
+        """The host, or the folder of the Unix socket."""
+        if self.host:
+            return self.host
+        if self.unix_socket:
+            return self.unix_socket
+        # Not left to libpq: the one in psycopg2-binary looks in /tmp, Debian's in /var/run/postgresql.
+        return next((folder for folder in SOCKET_FOLDERS if glob.glob(f"{folder}/.s.PGSQL.*")), SOCKET_FOLDERS[0])
+
+    @property
+    def os_user(self) -> str | None:
+        """The OS user that peer authentication wants to see: on a local socket, without a password, as root."""
+        if self.password or not self.address.startswith("/") or os.geteuid() != 0:
+            return None
+        try:
+            return pwd.getpwnam(self.user).pw_name
+        except KeyError:
+            return None
+
+    @property
+    def secrets(self) -> list[str]:
+        """What must never be shown."""
+        return [self.password] if self.password else []
+
+    def environment(self, database: str, settings: Mapping[str, str] | None = None) -> dict[str, str]:
+        """Return the variables with which PostgreSQL's programs, and libpq in any child, log in to ``database``."""
+        env = {
+            "PGHOST": self.address,
+            "PGPORT": str(self.port),
+            "PGUSER": self.user,
+            "PGDATABASE": database,
+            "PGSSLMODE": self.ssl_mode,
+            "PGAPPNAME": "catmaid.admin",
+            "PGCONNECT_TIMEOUT": "10",
+        }
+        if self.password:
+            env["PGPASSWORD"] = self.password
+        if self.ca_cert:
+            env["PGSSLROOTCERT"] = self.ca_cert
+        if settings:
+            env["PGOPTIONS"] = pgoptions(settings)
+        return env
+
+    @contextmanager
+    def connect(
+        self, database: str, *, autocommit: bool = False, settings: Mapping[str, str] | None = None
+    ) -> Iterator[Any]:
+        """Yield a psycopg2 connection to ``database``: committed at the end, rolled back on an exception."""
+        doing = f"connecting to database {database} on {self.address} port {self.port} as {self.user}"
+        if PSYCOPG2_ERROR:
+            raise CatmaidError(
+                doing, PSYCOPG2_ERROR, "Install psycopg2 for this Python (Debian and Ubuntu: python3-psycopg2)."
+            )
+        try:
+            with command.acting_as(self.os_user):
+                connection = psycopg2.connect(
+                    dbname=database,
+                    host=self.address,
+                    port=self.port,
+                    user=self.user,
+                    password=self.password or None,
+                    sslmode=self.ssl_mode,
+                    sslrootcert=self.ca_cert or None,
+                    connect_timeout=10,
+                    application_name="catmaid.admin",
+                    options=pgoptions(settings or {}),
+                )
+        except psycopg2.Error as error:
+            cause = command.scrub(str(error), self.secrets)
+            raise CatmaidError(doing, cause, "Check the login_* options and pg_hba.conf.") from error
+        connection.autocommit = autocommit
+        try:
+            yield connection
+            if not autocommit:
+                connection.commit()
+        finally:
+            connection.close()
+
+    def version(self, database: str = "postgres") -> int:
+        """Return the server's version as a number, 150018 for 15.18."""
+        with self.connect(database) as connection:
+            return int(connection.server_version)
+
+
+def pgoptions(settings: Mapping[str, str]) -> str:
+    """Return session settings in the form of libpq's ``options``: blanks and backslashes in values escaped."""
+    return " ".join(f"-c {name}=" + re.sub(r"([\\ ])", r"\\\1", str(value)) for name, value in settings.items())
+
+
+def quoted(name: str, connection: Any) -> str:
+    """Return an SQL identifier in quotes."""
+    return str(sql.Identifier(name).as_string(connection))
+
+
+def program(name: str, server_version: int) -> str:
+    """Return the path of ``pg_dump`` and its like in the oldest version that can talk to the server.
+
+    A program older than the server refuses it, so the server's own major version is the best fit.
+    """
+    major = server_version // 10000
+    found: dict[int, str] = {}
+    for path in glob.glob(f"/usr/lib/postgresql/*/bin/{name}"):
+        found[int(path.split("/")[4])] = path
+    on_path = shutil.which(name, path=command.PATH)
+    if on_path and not os.path.realpath(on_path).startswith("/usr/share/postgresql-common"):
+        match = re.search(r"(\d+)", command.run([on_path, "--version"], doing=f"asking {name} for its version").stdout)
+        if match:
+            found.setdefault(int(match.group(1)), on_path)
+    fitting = sorted(number for number in found if number >= major)
+    if not fitting:
+        have = ", ".join(str(number) for number in sorted(found)) or "none"
+        raise CatmaidError(
+            f"looking for {name}",
+            f"the server is PostgreSQL {major}, the programs on this host are of version {have}",
+            f"Install the package postgresql-client-{major}.",
+        )
+    return found[fitting[0]]
