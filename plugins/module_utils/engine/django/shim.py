@@ -1,0 +1,277 @@
+# Copyright (c) 2026, catmaid.admin contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one way to run a project's manage.py commands, and to ask it questions, on a database that is proved first.
+
+A rebuild that fell back to the database of settings.py would empty the tables of the live instance. So the settings are
+turned to the named database inside the child, and every connection that Django opens there is compared with what our own
+login sees (name, oid, start of the server) before any code of the project can use it.
+"""
+
+from __future__ import annotations
+
+import json
+import pkgutil
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .. import command
+from ..errors import CatmaidError
+from ..postgres.server import Server
+from . import child
+from .project import Project
+
+BOOTSTRAP = "import os; exec(compile(os.environ['CATMAID_ADMIN_CHILD'], 'catmaid.admin', 'exec'))"
+MARK = "\x1e"
+
+SETTINGS = (
+    "ALLOWED_HOSTS",
+    "CATMAID_URL",
+    "DEBUG",
+    "HISTORY_TRACKING",
+    "MEDIA_ROOT",
+    "NODE_PROVIDERS",
+    "SPATIAL_UPDATE_NOTIFICATIONS",
+    "STATIC_ROOT",
+    "TIME_ZONE",
+)
+
+Events = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A database that our own login has seen."""
+
+    name: str
+    oid: str
+    started: str
+    owner: str
+    server_version: int
+
+    @property
+    def proof(self) -> list[str]:
+        """What the child has to find as well."""
+        return [self.name, self.oid, self.started]
+
+
+class ChildError(CatmaidError):
+    """A failure inside the project's own Python: ``events`` tell how far it came, ``sqlstate`` what the server said."""
+
+    def __init__(
+        self, doing: str, cause: str, events: Events, remedy: str = "", sqlstate: str = "", **more: Any
+    ) -> None:
+        self.events = events
+        self.sqlstate = sqlstate
+        super().__init__(doing, cause, remedy, **more)
+
+
+@dataclass
+class Runner:
+    """Runs what belongs to ``project`` on ``database`` of ``server``.
+
+    manage.py logs in as the settings say: what it makes must belong to the role of the instance. Where those lead to another
+    server than ours, the login of ``server`` is used, if it has a password, and acts as the owner of the database.
+    """
+
+    project: Project
+    server: Server
+    database: str
+    _identity: Identity | None = field(default=None, repr=False)
+
+    def identity(self) -> Identity:
+        """Return what our own login sees of the database; asked once."""
+        if self._identity is None:
+            with self.server.connect(self.database) as connection, connection.cursor() as cursor:
+                cursor.execute(child.IDENTITY)
+                name, oid, started = cursor.fetchone()
+                cursor.execute("SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()")
+                owner = cursor.fetchone()[0]
+                self._identity = Identity(str(name), str(oid), str(started), str(owner), connection.server_version)
+        return self._identity
+
+    def settings(self, names: Sequence[str] = SETTINGS) -> dict[str, Any]:
+        """Return what the settings module holds, the versions of Python and Django; needs no database."""
+        return self._ask("reading the settings", "settings", names=list(names))
+
+    def plan(self, app: str = "", migration: str = "", fake_first: tuple[str, str] | None = None) -> dict[str, Any]:
+        """Return what migrate would do, in a session that cannot write."""
+        return self._ask("planning migrations", "plan", app=app, migration=migration, fake_first=fake_first)
+
+    def commands(self) -> list[str]:
+        """Return the names of the manage.py commands that the release has."""
+        return list(self._ask("listing the manage.py commands", "commands")["commands"])
+
+    def migrate(
+        self,
+        calls: Sequence[Mapping[str, Any]],
+        *,
+        application: str,
+        lock_timeout: int,
+        on_event: Callable[[dict[str, Any]], None] | None = None,
+    ) -> Events:
+        """Run migrate with each of ``calls`` (args and options); return its events."""
+        events, _ = self._run(
+            "running migrate",
+            "migrate",
+            session=self._session(lock_timeout),
+            application=application,
+            on_event=on_event,
+            calls=[dict(call) for call in calls],
+        )
+        return events
+
+    def command(
+        self,
+        name: str,
+        *args: str,
+        stdin: str | None = None,
+        lock_timeout: int = 0,
+        atomic: bool = False,
+        **options: Any,
+    ) -> str:
+        """Run a manage.py command without system checks and return what it printed."""
+        _, output = self._run(
+            f"running {name}",
+            "command",
+            session=self._session(lock_timeout),
+            stdin=stdin,
+            name=name,
+            args=list(args),
+            options=options,
+            atomic=atomic,
+        )
+        return output
+
+    def _session(self, lock_timeout: int) -> dict[str, str]:
+        session = {"lock_timeout": f"{lock_timeout}s", "statement_timeout": "0"}
+        if self.identity().server_version >= 140000:
+            # Without it the server would finish the statement of a killed client, and hold its locks until then.
+            session["client_connection_check_interval"] = "1s"
+        return session
+
+    def _ask(self, doing: str, operation: str, **values: Any) -> dict[str, Any]:
+        session = {"default_transaction_read_only": "on", "lock_timeout": "10s"}
+        events, _ = self._run(doing, operation, session=session, isolated=True, **values)
+        return dict(events[-1]["value"])
+
+    def _run(
+        self,
+        doing: str,
+        operation: str,
+        *,
+        session: Mapping[str, str],
+        isolated: bool = False,
+        application: str = "",
+        stdin: str | None = None,
+        on_event: Callable[[dict[str, Any]], None] | None = None,
+        **values: Any,
+    ) -> tuple[Events, str]:
+        doing = f"{doing} of {self.project.path}"
+        self.project.validate()
+        config: dict[str, Any] = {"settings": self.project.settings, "operation": operation, **values}
+        if operation != "settings":
+            identity = self.identity()
+            config.update(
+                database=self.database,
+                expected=identity.proof,
+                owner=identity.owner,
+                fallback=_login(self.server),
+                session=dict(session),
+                application=application or f"catmaid.admin/{uuid.uuid4().hex[:8]}",
+                isolated=isolated,
+            )
+            doing = f"{doing} on database {self.database}"
+        env = {
+            **self.project.environment(),
+            "CATMAID_ADMIN_CHILD": _source(),
+            "CATMAID_ADMIN_SHIM": json.dumps(config),
+        }
+        if isolated:
+            env["PYTHONDONTWRITEBYTECODE"] = "1"  # a question leaves no files in the source code either
+        result = command.run(
+            [self.project.python, "-c", BOOTSTRAP, "catmaid.admin", operation],
+            doing=doing,
+            user=self.project.os_user,
+            env=env,
+            cwd=self.project.folder,
+            stdin=stdin,
+            secrets=self.server.secrets,
+            ok=None,
+            on_stderr=(lambda line: _progress(line, on_event)) if on_event else None,
+        )
+        return _outcome(doing, result, self)
+
+
+def _outcome(doing: str, result: command.Result, runner: Runner) -> tuple[Events, str]:
+    """Return the events and the printed text of a child that succeeded, or raise what it died of."""
+    events: Events = [json.loads(line) for line in result.stdout.splitlines() if line.startswith("{")]
+    last = events[-1] if events else {"event": ""}
+    if result.rc == 0 and last["event"] == "result":
+        return events, str(last["output"])
+    if last["event"] == "wrong":
+        raise ChildError(
+            doing,
+            f"the settings of the project lead to {last['found']}, not to database {runner.database} "
+            f"on {runner.server.address} port {runner.server.port}; nothing was run",
+            events,
+            "Let login_host and login_port name the server of the settings, or give login_user and login_password "
+            "of the server that is meant.",
+        )
+    if last["event"] == "error":
+        raise ChildError(
+            doing,
+            f"{last['type']}: {_first_line(last['message'])}",
+            events,
+            sqlstate=str(last["sqlstate"] or ""),
+            where=last["where"],
+            output=last["output"][-2000:],
+        )
+    stderr = [line for line in result.stderr.splitlines() if line and not line.startswith(MARK)]
+    if result.rc < 0:
+        cause = f"it was ended by signal {-result.rc}"
+    else:
+        cause = f"Python ended with code {result.rc}: " + " | ".join(stderr[-5:])
+    raise ChildError(doing, cause, events, rc=result.rc, stderr="\n".join(stderr[-20:]))
+
+
+def _login(server: Server) -> dict[str, Any] | None:
+    """Return the login of ``server`` as Django's settings have it; none when it has no password to give away."""
+    if not server.password:
+        return None
+    options = {"sslmode": server.ssl_mode}
+    if server.ca_cert:
+        options["sslrootcert"] = server.ca_cert
+    return {
+        "HOST": server.address,
+        "PORT": str(server.port),
+        "USER": server.user,
+        "PASSWORD": server.password,
+        "OPTIONS": options,
+    }
+
+
+def _source() -> str:
+    # Read through the loader, because the engine can be inside the zip file of an Ansible module.
+    text = pkgutil.get_data(__package__ or "", "child.py")
+    if text is None:  # pragma: no cover (every loader that Python has can read its own source)
+        raise CatmaidError(
+            "starting manage.py", "the engine's file child.py cannot be read", "Reinstall the collection."
+        )
+    return text.decode()
+
+
+def _progress(line: str, on_event: Callable[[dict[str, Any]], None]) -> None:
+    if line.startswith(MARK):
+        on_event(json.loads(line[len(MARK) :]))
+
+
+def _first_line(text: str) -> str:
+    return next((line.strip() for line in text.splitlines() if line.strip()), "no message")
+
+
+def application(job: str) -> str:
+    """Return a name under which the sessions of one job are found in pg_stat_activity."""
+    return f"catmaid.admin/{job}/{uuid.uuid4().hex[:8]}"
