@@ -5,7 +5,42 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
+
+from ..errors import CatmaidError
+from . import locks
+from .shim import ChildError, Events, Runner, application
+
+LOCK_NOT_AVAILABLE = "55P03"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run would do (``steps``), and how the database and the code differ.
+
+    ``unknown`` are recorded migrations that the code lacks though it has their app: the database is newer than the code.
+    ``orphaned`` are those of apps that the code does not have at all: former releases used them.
+    """
+
+    steps: list[dict[str, Any]]
+    recorded: list[str]
+    unapplied: list[str]
+    unknown: list[str]
+    orphaned: list[str]
+    fake_first: tuple[str, str] | None = None
+
+
+@dataclass
+class Outcome:
+    """What a run has done: names in the order of the run, seconds by name."""
+
+    applied: list[str] = field(default_factory=list)
+    unapplied: list[str] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+    total: float = 0.0
 
 
 def applied(connection: Any) -> list[tuple[str, str]]:
@@ -16,3 +51,136 @@ def applied(connection: Any) -> list[tuple[str, str]]:
             return []
         cursor.execute("SELECT app, name FROM public.django_migrations ORDER BY id")
         return [(str(app), str(name)) for app, name in cursor.fetchall()]
+
+
+def recorded(runner: Runner) -> list[str]:
+    """Return the names of the migrations that the runner's database has recorded, oldest first."""
+    with runner.server.connect(runner.database) as connection:
+        return names(applied(connection))
+
+
+def plan(runner: Runner, app: str = "", migration: str = "", fake_first: tuple[str, str] | None = None) -> Plan:
+    """Return what migrate would do; reads only. Raises when the code itself has no way to offer."""
+    doing = f"planning migrations of database {runner.database}"
+    if migration and not app:
+        raise CatmaidError(doing, "a migration was named without its app", "Name the app too.")
+    with runner.server.connect(runner.database) as connection:
+        rows = applied(connection)
+    found = runner.plan(app, migration, fake_first)
+    if found["conflicts"]:
+        apps = ", ".join(f"{name}: {' and '.join(leaves)}" for name, leaves in sorted(found["conflicts"].items()))
+        raise CatmaidError(
+            doing, f"the code has migrations side by side ({apps})", "Use a clean checkout of a release."
+        )
+    stuck = [f"{step['app']}.{step['name']}" for step in found["plan"] if step["backwards"] and not step["reversible"]]
+    if stuck:
+        raise CatmaidError(
+            doing,
+            f"{', '.join(stuck)} cannot be reversed",
+            "Restore the backup that was made before it instead.",
+            irreversible=stuck,
+        )
+    unknown, orphaned = strangers(rows, found["known"], found["apps"])
+    return Plan(
+        steps=[
+            {key: step[key] for key in ("app", "name", "operations", "backwards", "fake")} for step in found["plan"]
+        ],
+        recorded=names(rows),
+        unapplied=names(found["unapplied"]),
+        unknown=unknown,
+        orphaned=orphaned,
+        fake_first=fake_first,
+    )
+
+
+def strangers(
+    rows: Sequence[tuple[str, str]], known: Sequence[Sequence[str]], apps: Sequence[str]
+) -> tuple[list[str], list[str]]:
+    """Return the recorded migrations that the code lacks: of apps that it has, and of apps that it does not have."""
+    on_disk = {(app, name) for app, name in known}
+    missing = [row for row in rows if row not in on_disk]
+    return names(row for row in missing if row[0] in apps), names(row for row in missing if row[0] not in apps)
+
+
+def names(pairs: Any) -> list[str]:
+    """Return (app, name) pairs in the form that Django prints."""
+    return [f"{app}.{name}" for app, name in pairs]
+
+
+def run(
+    runner: Runner,
+    planned: Plan,
+    *,
+    app: str = "",
+    migration: str = "",
+    fake: bool = False,
+    fake_initial: bool = False,
+    lock_timeout: int = 30,
+    on_event: Callable[[dict[str, Any]], None] | None = None,
+) -> Outcome:
+    """Carry out ``planned``; raise with what was done before when a migration fails."""
+    options: dict[str, Any] = {
+        "interactive": False,
+        "fake": fake,
+        "fake_initial": fake_initial or bool(planned.fake_first),
+    }
+    calls: list[Mapping[str, Any]] = [{"args": [part for part in (app, migration) if part], "options": options}]
+    if planned.fake_first:
+        calls.insert(0, {"args": list(planned.fake_first), "options": {"interactive": False, "fake": True}})
+    doing = f"migrating database {runner.database}"
+    name = application("migrate")
+    started = time.monotonic()
+    with locks.watching(runner.server, runner.database, name) as watch:
+        try:
+            events = runner.migrate(calls, application=name, lock_timeout=lock_timeout, on_event=on_event)
+        except ChildError as error:
+            raise _failure(doing, error, watch, lock_timeout) from error
+    outcome = read(events)
+    outcome.total = round(time.monotonic() - started, 3)
+    return outcome
+
+
+def read(events: Events) -> Outcome:
+    """Return what the events of a migrate run say."""
+    outcome = Outcome()
+    for event in events:
+        if event["event"] == "done":
+            name = f"{event['app']}.{event['name']}"
+            (outcome.unapplied if event["backwards"] else outcome.applied).append(name)
+            outcome.seconds[name] = event["seconds"]
+    return outcome
+
+
+def running(events: Events) -> str:
+    """Return the migration that had begun and not ended."""
+    begun = ""
+    for event in events:
+        if event["event"] == "start":
+            begun = f"{event['app']}.{event['name']}"
+        elif event["event"] == "done":
+            begun = ""
+    return begun
+
+
+def _failure(doing: str, error: ChildError, watch: locks.Watch, lock_timeout: int) -> CatmaidError:
+    """Return the error that says which migration failed, of what, and what had been done before it."""
+    before = read(error.events)
+    culprit = running(error.events)
+    what = f"migration {culprit}" if culprit else "migrate"
+    state = f"{len(before.applied + before.unapplied)} migrations before it were carried out"
+    if error.sqlstate == LOCK_NOT_AVAILABLE:
+        failure = locks.lock_not_available(doing, what, lock_timeout, watch)
+    else:
+        failure = CatmaidError(
+            doing, f"{what} failed: {error.cause}", f"{state}; run it again when the cause is mended."
+        )
+    failure.details.update(
+        failed=culprit,
+        applied=before.applied,
+        reverted=before.unapplied,
+        duration={"total": round(sum(before.seconds.values()), 3), "migrations": before.seconds},
+        changed=bool(before.applied or before.unapplied),
+        sqlstate=error.sqlstate,
+        **{key: value for key, value in error.details.items() if key in ("where", "output", "rc", "stderr")},
+    )
+    return failure
