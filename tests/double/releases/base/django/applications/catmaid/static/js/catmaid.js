@@ -1,0 +1,1 @@
+window.CATMAID = {release: '2030.01.15'};
