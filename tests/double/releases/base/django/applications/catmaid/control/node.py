@@ -42,7 +42,8 @@ def update_section_cache(log):
         cursor.execute("""
             INSERT INTO node_query_cache (project_id, orientation, depth, json_data)
             SELECT project_id, 0, location_z, jsonb_agg(id ORDER BY id) FROM treenode GROUP BY 1, 3
-            ON CONFLICT (project_id, orientation, depth) DO UPDATE SET json_data = excluded.json_data, update_time = now()
+            ON CONFLICT (project_id, orientation, depth)
+            DO UPDATE SET json_data = excluded.json_data, update_time = now()
         """)
         log(f"Updated {cursor.rowcount} sections")
 

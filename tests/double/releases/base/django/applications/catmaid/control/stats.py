@@ -15,9 +15,8 @@ POPULATE = """
         count(*) FILTER (WHERE kind = 'node edit'), count(*) FILTER (WHERE kind = 'connector edit'),
         coalesce(sum(length) FILTER (WHERE kind = 'node'), 0), coalesce(sum(length) FILTER (WHERE kind = 'import'), 0)
     FROM (
-        SELECT CASE WHEN EXISTS (
-                   SELECT FROM catmaid_transaction_info i
-                   WHERE i.transaction_id = t.txid AND i.label = 'skeletons.import') THEN 'import' ELSE 'node' END AS kind,
+        SELECT CASE WHEN t.txid IN (SELECT transaction_id FROM catmaid_transaction_info
+                                    WHERE label = 'skeletons.import') THEN 'import' ELSE 'node' END AS kind,
                t.user_id, t.creation_time AS done, ST_3DLength(location_line(t, p)) AS length
         FROM treenode t LEFT JOIN treenode p ON p.id = t.parent_id WHERE t.project_id = %(project)s
         UNION ALL SELECT 'link', user_id, creation_time, 0 FROM treenode_connector WHERE project_id = %(project)s
@@ -35,7 +34,9 @@ POPULATE = """
 def populate_stats_summary(project_id, incremental):
     """Add the statistics of a project, from the hour after the last known one when incremental."""
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SELECT max(date) + interval '1 hour' FROM catmaid_stats_summary WHERE project_id = %s", [project_id])
+        cursor.execute(
+            "SELECT max(date) + interval '1 hour' FROM catmaid_stats_summary WHERE project_id = %s", [project_id]
+        )
         [since] = cursor.fetchone()
         cursor.execute(POPULATE, {"project": project_id, "since": (incremental and since) or "-infinity"})
 

@@ -31,8 +31,8 @@ BEGIN
             ARRAY[['treenode_edge', 'edge'], ['treenode_connector_edge', 'edge'], ['connector_geom', 'geom']] LOOP
         EXECUTE format('CREATE INDEX %1$s_2d_gist ON %1$s USING gist (%2$s)', pair[1], pair[2]);
         EXECUTE format('CREATE INDEX %1$s_gix ON %1$s USING gist (%2$s gist_geometry_ops_nd)', pair[1], pair[2]);
-        EXECUTE format('CREATE INDEX %1$s_z_range_gist ON %1$s USING gist (floatrange(st_zmin(%2$s), st_zmax(%2$s), ''[]''))',
-            pair[1], pair[2]);
+        EXECUTE format('CREATE INDEX %1$s_z_range_gist ON %1$s
+            USING gist (floatrange(st_zmin(%2$s), st_zmax(%2$s), ''[]''))', pair[1], pair[2]);
         EXECUTE format('CREATE INDEX %1$s_project_id_idx ON %1$s (project_id)', pair[1]);
     END LOOP;
 END $$;

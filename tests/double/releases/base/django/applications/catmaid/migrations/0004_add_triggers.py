@@ -164,7 +164,8 @@ DECLARE
 BEGIN
     FOREACH edited IN ARRAY ARRAY['class', 'class_instance', 'relation', 'class_instance_class_instance', 'treenode',
             'connector', 'treenode_class_instance', 'treenode_connector'] LOOP
-        EXECUTE format('CREATE TRIGGER on_edit_%1$s BEFORE UPDATE ON %1$I FOR EACH ROW EXECUTE FUNCTION on_edit()', edited);
+        EXECUTE format('CREATE TRIGGER on_edit_%1$s BEFORE UPDATE ON %1$s FOR EACH ROW EXECUTE FUNCTION on_edit()',
+            edited);
     END LOOP;
 END $$;
 CREATE TRIGGER on_insert_treenode_update_summary_and_edges AFTER INSERT ON treenode
