@@ -1,0 +1,43 @@
+# Every target installs what it needs: see CONTRIBUTING.md.
+RUN := tests/tools tests/run.py
+LINTS := python format types yaml spelling changelog docs ansible shell
+
+.PHONY: help test lint $(LINTS:%=lint-%) sanity test-unit test-integration molecule hosts changelog build clean
+
+help: ## List the targets
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 20
+	@echo 'lint-…              One part of lint: $(LINTS)'
+
+test: ## Everything: lint, sanity, unit, integration, Molecule
+	@$(RUN)
+
+lint: ## All linters
+	@$(RUN) lint
+
+$(LINTS:%=lint-%):
+	@$(RUN) $@
+
+sanity: ## ansible-test sanity (SANITY_ARGS="--test pep8")
+	@$(RUN) sanity
+
+test-unit: ## Unit and contract tests (PYTEST_ARGS="-k specs")
+	@$(RUN) unit
+
+test-integration: ## Tests inside a fresh host (IMAGE=bookworm or trixie, PYTEST_ARGS="tests/integration/test_migrate.py")
+	@$(RUN) integration$(if $(IMAGE),-$(IMAGE))
+
+molecule: ## Scenarios on two systemd hosts (SCENARIO=upgrade, HOSTS=mine keeps the hosts under that name)
+	@$(RUN) molecule$(if $(SCENARIO),-$(SCENARIO))
+
+hosts: ## Make the images of the test hosts
+	@tests/hosts/image
+
+changelog: ## Turn the fragments into CHANGELOG.md for the version in galaxy.yml
+	@tests/tools antsibull-changelog release
+
+build: ## Build the collection's archive
+	@tests/tools ansible-galaxy collection build --force
+
+clean: ## Remove this checkout's test hosts, logs and archives
+	@tests/hosts/down
+	@rm -rf .artifacts catmaid-admin-*.tar.gz

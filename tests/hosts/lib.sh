@@ -1,0 +1,28 @@
+# shellcheck shell=bash
+# What the scripts of this folder share. Source it.
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+checkout=$(cd "$here/../.." && pwd)
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/catmaid.admin
+export CONTAINERS_CONF=$here/containers.conf
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+podman() {
+  as_root env "CONTAINERS_CONF=$CONTAINERS_CONF" podman "$@"
+}
+
+# Install the Debian packages that are missing. Needs no network when none is.
+apt_install() {
+  local missing=() package
+  for package in "$@"; do
+    dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
+  done
+  [ ${#missing[@]} -gt 0 ] || return 0
+  echo "Installing ${missing[*]}" >&2
+  as_root apt-get -o DPkg::Lock::Timeout=300 update -qq >&2
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -qq \
+    --no-install-recommends "${missing[@]}" >/dev/null
+}

@@ -1,0 +1,270 @@
+#!/usr/bin/env python3
+# Copyright (c) 2026, catmaid.admin contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Run the checks and tests of this collection, each as a step with a name: ``tests/tools tests/run.py [STEP ...]``.
+
+Without a name all steps run; ``lint`` stands for every step that starts with ``lint-``. A failing step does not stop
+the others. The last line counts the steps: ``N passed, N failed``.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "catmaid.admin"
+ARTIFACTS = CHECKOUT / ".artifacts"
+MODULE_FOLDER = Path("ansible_collections/catmaid/admin")
+IMAGES = ("bookworm", "trixie")
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+ENGINE = "plugins/module_utils/engine"
+
+
+@dataclass(frozen=True)
+class Step:
+    """A name and what it does: ``work`` gets a fresh folder and returns whether all is well."""
+
+    name: str
+    work: Callable[[Path], bool]
+
+    def is_meant_by(self, wanted: str) -> bool:
+        """Tell whether ``wanted`` is this step's name or that of its family."""
+        return self.name == wanted or self.name.startswith(f"{wanted}-")
+
+
+def call(argv: list[str], cwd: Path = CHECKOUT, **environment: str) -> bool:
+    """Run a command with its output going where ours goes, and return whether it succeeded."""
+    return subprocess.run(argv, cwd=cwd, env=os.environ | environment, check=False).returncode == 0
+
+
+def collections_path(folder: Path) -> str:
+    """Return a collections path in which the checkout itself is catmaid.admin."""
+    link = folder / "collections" / MODULE_FOLDER
+    link.parent.mkdir(parents=True)
+    link.symlink_to(CHECKOUT)
+    return str(folder / "collections")
+
+
+def ansible_environment(folder: Path) -> dict[str, str]:
+    """Return variables with which Ansible tests this checkout, and not a copy of it that was installed some day."""
+    return {
+        "ANSIBLE_HOME": str(folder / "home"),
+        "ANSIBLE_COLLECTIONS_PATH": collections_path(folder),
+        "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
+    }
+
+
+def command(argv: list[str], folder: Path) -> bool:
+    """Run one of the tools."""
+    return call(argv, **ansible_environment(folder))
+
+
+def tracked_files(*patterns: str) -> list[str]:
+    """Return the files that are, or will be, in the repository."""
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", *patterns]
+    names = subprocess.run(listed, cwd=CHECKOUT, check=True, capture_output=True, text=True).stdout.splitlines()
+    return [name for name in dict.fromkeys(names) if (CHECKOUT / name).is_file()]
+
+
+def shell_scripts() -> list[str]:
+    """Return our shell scripts: they have no suffix, so it is the first line that tells."""
+    names = [name for name in tracked_files() if (CHECKOUT / name).read_bytes()[:40].startswith(b"#!/usr/bin/env bash")]
+    return [*names, "tests/hosts/lib.sh"]
+
+
+def lint_shell(folder: Path) -> bool:
+    """Run shellcheck on every shell script."""
+    return command(["shellcheck", "--external-sources", *shell_scripts()], folder)
+
+
+def sanity(folder: Path) -> bool:
+    """Run ansible-test sanity on a copy, as it wants a git work tree at a certain place."""
+    copy = folder / MODULE_FOLDER
+    for name in tracked_files():
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(CHECKOUT / name, copy / name, follow_symlinks=False)
+    subprocess.run(["git", "init", "--quiet"], cwd=copy, check=True)
+    subprocess.run(["git", "add", "--all", "--force"], cwd=copy, check=True)
+    # It keeps its virtual environments below $HOME, and would download pip if nobody had put something there before.
+    home = CACHE / f"sanity-{PYTHON}"
+    bootstrap = home / ".ansible/test/cache/get_pip_24_2.py"
+    bootstrap.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(CHECKOUT / "tests/sanity/get_pip.py", bootstrap)
+    argv = ["ansible-test", "sanity", "--local", "--python", PYTHON, "--color", "no"]
+    return call([*argv, *shlex.split(os.environ.get("SANITY_ARGS", ""))], cwd=copy, HOME=str(home))
+
+
+def unit(folder: Path) -> bool:
+    """Run the unit tests."""
+    path = collections_path(folder)
+    # Or Python would find the ansible_collections of the package "ansible" only.
+    (Path(path) / "ansible_collections/__init__.py").touch()
+    return call(
+        [sys.executable, "-m", "pytest", "tests/unit", *shlex.split(os.environ.get("PYTEST_ARGS", ""))],
+        PYTHONPATH=path,
+        **{key: value for key, value in ansible_environment(folder / "ansible").items() if key != "PYTHONPATH"},
+    )
+
+
+def collect_logs(name: str, folder: Path, **environment: str) -> None:
+    """Fetch what the hosts of a failed step have to say."""
+    target = ARTIFACTS / name
+    shutil.rmtree(target, ignore_errors=True)
+    print(f"\nCollecting the hosts' logs in {target.relative_to(CHECKOUT)}/", flush=True)
+    call(
+        ["ansible-playbook", "-i", "molecule/shared/inventory.yml", "molecule/shared/collect_logs.yml"],
+        **ansible_environment(folder / "logs") | environment | {"CATMAID_ARTIFACTS": str(target)},
+    )
+
+
+@contextmanager
+def hosts(group: str, *images: str) -> Iterator[str]:
+    """Start test hosts, yield their ssh configuration, and remove them whatever happens."""
+    try:
+        started = subprocess.run(
+            ["tests/hosts/up", group, *images], cwd=CHECKOUT, check=True, stdout=subprocess.PIPE, text=True
+        )
+        yield started.stdout.strip()
+    finally:
+        call(["tests/hosts/down", group])
+
+
+def integration(image: str, folder: Path) -> bool:
+    """Run the integration tests inside a fresh host, with its own Python and its own PostgreSQL."""
+    import ansible
+
+    # Modules run there with the ansible.module_utils of our ansible-core, as they do when Ansible sends them.
+    core = f"{Path(ansible.__file__).parent}:/opt/ansible:ro"
+    os.environ["CATMAID_TEST_VOLUMES"] = core
+    arguments = shlex.split(os.environ.get("PYTEST_ARGS", "")) or ["tests/integration"]
+    remote = ["env", f"--chdir=/opt/{MODULE_FOLDER}", "PYTHONPATH=/opt", "PYTHONDONTWRITEBYTECODE=1"]
+    remote += ["python3", "-m", "pytest", "-p", "no:cacheprovider", *arguments]
+    with hosts(f"catmaid-it-{os.getpid()}", image) as ssh_config:
+        terminal = "-tt" if sys.stdout.isatty() else "-T"
+        passed = call(["ssh", terminal, "-F", ssh_config, f"catmaid-{image}", shlex.join(remote)])
+        if not passed:
+            collect_logs(f"integration-{image}", folder, CATMAID_SSH_CONFIG=ssh_config, CATMAID_LIMIT=image)
+    return passed
+
+
+def scenarios() -> list[str]:
+    """Return the names of the Molecule scenarios."""
+    return sorted(path.parent.name for path in (CHECKOUT / "molecule").glob("*/molecule.yml"))
+
+
+class Molecule:
+    """The hosts that all scenarios of a run share, and how a scenario is run on them."""
+
+    def __init__(self) -> None:
+        # A name given from outside means that somebody wants to keep the hosts, to look at them or for the next run.
+        self.keep = "HOSTS" in os.environ
+        self.group = os.environ.get("HOSTS") or f"catmaid-{os.getpid()}"
+        self.ssh_config = str(CACHE / "hosts" / self.group / "ssh_config")
+
+    def run(self, scenario: str, folder: Path) -> bool:
+        """Run one scenario."""
+        variables = {"CATMAID_HOSTS": self.group, "CATMAID_SSH_CONFIG": self.ssh_config}
+        environment = ansible_environment(folder) | variables | {"MOLECULE_GLOB": "molecule/*/molecule.yml"}
+        # Molecule writes a configuration of its own.
+        del environment["ANSIBLE_CONFIG"]
+        argv = ["molecule", "-c", "molecule/shared/base.yml", "test", "--scenario-name", scenario, "--destroy", "never"]
+        passed = call([*argv, *shlex.split(os.environ.get("MOLECULE_ARGS", ""))], **environment)
+        if not passed:
+            collect_logs(scenario, folder, **variables)
+            if not self.keep:
+                # The next scenario shall not stumble over what this one left behind.
+                self.remove_hosts()
+        return passed
+
+    def remove_hosts(self) -> None:
+        """Remove the hosts."""
+        call(["tests/hosts/down", self.group])
+
+
+def all_steps(molecule: Molecule) -> list[Step]:
+    """Return every step, in the order in which they run: quick ones first."""
+    commands = {
+        "lint-python": ["ruff", "check"],
+        "lint-format": ["ruff", "format", "--check"],
+        "lint-types": ["mypy", ENGINE],
+        "lint-yaml": ["yamllint", "--strict", "."],
+        "lint-spelling": ["codespell"],
+        "lint-changelog": ["antsibull-changelog", "lint"],
+        "lint-docs": [
+            *("antsibull-docs", "lint-collection-docs", "--plugin-docs", "--validate-collection-refs=self"),
+            *("--skip-rstcheck", "."),
+        ],
+        "lint-ansible": ["ansible-lint", "--offline"],
+    }
+    return [
+        *(Step(name, partial(command, argv)) for name, argv in commands.items()),
+        Step("lint-shell", lint_shell),
+        Step("unit", unit),
+        Step("sanity", sanity),
+        *(Step(f"integration-{image}", partial(integration, image)) for image in IMAGES),
+        *(Step(f"molecule-{name}", partial(molecule.run, name)) for name in scenarios()),
+    ]
+
+
+def run_steps(steps: list[Step]) -> list[tuple[str, bool, float]]:
+    """Run the steps one after the other and return each one's name, result and seconds."""
+    results = []
+    for step in steps:
+        print(f"\n=== {step.name} ===", flush=True)
+        start = time.monotonic()
+        with tempfile.TemporaryDirectory(prefix="catmaid-") as folder:
+            try:
+                passed = step.work(Path(folder))
+            except (OSError, subprocess.CalledProcessError) as error:
+                print(error, flush=True)
+                passed = False
+        seconds = time.monotonic() - start
+        print(f"=== {step.name}: {'passed' if passed else 'FAILED'} in {seconds:.0f} s", flush=True)
+        results.append((step.name, passed, seconds))
+    return results
+
+
+def main() -> int:
+    """Run the wanted steps and say how they ended."""
+    # Like Ctrl-C, so that hosts are removed.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    molecule = Molecule()
+    steps = all_steps(molecule)
+    wanted = sys.argv[1:]
+    unknown = [name for name in wanted if not any(step.is_meant_by(name) for step in steps)]
+    if unknown:
+        print(f"No such step: {', '.join(unknown)}. There are: {', '.join(step.name for step in steps)}")
+        return 2
+    chosen = [step for step in steps if not wanted or any(step.is_meant_by(name) for name in wanted)]
+    try:
+        results = run_steps(chosen)
+    except KeyboardInterrupt:
+        print("\nInterrupted", flush=True)
+        return 130
+    finally:
+        if not molecule.keep and any(step.name.startswith("molecule-") for step in chosen):
+            molecule.remove_hosts()
+
+    print(f"\n{'step':<32}{'result':<10}seconds")
+    for name, passed, seconds in results:
+        print(f"{name:<32}{'passed' if passed else 'FAILED':<10}{seconds:7.1f}")
+    failed = sum(not passed for _, passed, _ in results)
+    print(f"{len(results) - failed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
