@@ -137,19 +137,21 @@ class Checkout:
 
     def _fetch(self, commit: str) -> None:
         if not os.path.isdir(self.clone):
+            # Not git clone: for a path it looks at the owner by itself, without asking the serving side.
             partial = os.path.join(self.root, ".repository-partial")
             shutil.rmtree(partial, ignore_errors=True)
-            self._git("clone", "--bare", *self._serve(), self.repository, partial)
+            self._git("init", "--quiet", "--bare", partial)
+            self._fetch_all(partial)
             os.rename(partial, self.clone)
-        if self._local_commit(commit):
-            return
-        self._git(
-            # --force: tags such as CATMAID's "stable" are moved by their owners
-            *("fetch", "--force", "--prune", "--tags", *self._serve(), self.repository, "+refs/heads/*:refs/heads/*"),
-            cwd=self.clone,
-        )
+        if not self._local_commit(commit):
+            self._fetch_all(self.clone)
         if not self._local_commit(commit):
             raise CatmaidError(f"fetching commit {commit} from {self.repository}", "no branch or tag there contains it")
+
+    def _fetch_all(self, clone: str) -> None:
+        # --force: tags such as CATMAID's "stable" are moved by their owners
+        heads = "+refs/heads/*:refs/heads/*"
+        self._git("fetch", "--force", "--prune", "--tags", *self._serve(), self.repository, heads, cwd=clone)
 
     def _serve(self) -> list[str]:
         """Return what makes git read a local repository of another owner."""

@@ -15,7 +15,15 @@ SUMMARIES = ("catmaid_stats_summary", "catmaid_skeleton_summary")
 NODE_QUERY_CACHE = ("node_query_cache",)
 GRID_CACHE = ("node_grid_cache_cell", "dirty_node_grid_cache_cell")
 
-_LEVELS = {
+# What can be asked for by name, in the order of a rebuild.
+TABLES = {
+    "edges": GEOMETRY,
+    "node_statistics": ("catmaid_stats_summary",),
+    "skeleton_summary": ("catmaid_skeleton_summary",),
+    "node_query_cache": NODE_QUERY_CACHE,
+}
+
+_LEVELS: dict[str, tuple[str, ...]] = {
     "include": (),
     "safe": GEOMETRY + NODE_QUERY_CACHE + GRID_CACHE,
     "exclude": GEOMETRY + NODE_QUERY_CACHE + GRID_CACHE + SUMMARIES,

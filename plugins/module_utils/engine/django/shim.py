@@ -130,6 +130,7 @@ class Runner:
         stdin: str | None = None,
         lock_timeout: int = 0,
         atomic: bool = False,
+        application: str = "",
         **options: Any,
     ) -> str:
         """Run a manage.py command without system checks and return what it printed."""
@@ -137,6 +138,7 @@ class Runner:
             f"running {name}",
             "command",
             session=self._session(lock_timeout),
+            application=application,
             stdin=stdin,
             name=name,
             args=list(args),

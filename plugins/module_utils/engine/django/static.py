@@ -33,7 +33,9 @@ def root(project: Project) -> str:
     """Return STATIC_ROOT as the project's settings have it."""
     found = Runner(project, Server(), "").settings(["STATIC_ROOT"])["settings"]["STATIC_ROOT"]
     if not found:
-        raise CatmaidError(f"reading the settings of {project.path}", "STATIC_ROOT is not set", "Set it in settings.py.")
+        raise CatmaidError(
+            f"reading the settings of {project.path}", "STATIC_ROOT is not set", "Set it in settings.py."
+        )
     return str(found).rstrip("/")
 
 

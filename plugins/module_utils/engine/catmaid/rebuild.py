@@ -1,0 +1,220 @@
+# Copyright (c) 2026, catmaid.admin contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bring CATMAID's derived tables back: only those that differ from their sources, each in one transaction."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..django import locks
+from ..django.migrations import LOCK_NOT_AVAILABLE
+from ..django.shim import ChildError, Runner, application
+from ..errors import CatmaidError
+from ..postgres.server import quoted
+from . import releases, staleness
+from .materializations import TABLES
+from .staleness import Finding
+
+EDGES_REBUILT = "Successfully rebuilt edge tables"  # the command also ends with 0 when it has done nothing
+
+
+@dataclass
+class Survey:
+    """What the derived tables hold and how they differ. ``unused`` are caches that the settings do not use."""
+
+    rows: dict[str, int]
+    findings: list[Finding]
+    until: Any
+    imported_known: bool
+    cached_projects: list[int] | None = None
+    unused: list[str] = field(default_factory=list)
+
+    @property
+    def stale(self) -> list[str]:
+        """The materializations that differ, in the order in which they are rebuilt."""
+        return [name for name in TABLES if any(finding.materialization == name for finding in self.findings)]
+
+
+def survey(runner: Runner, wanted: Sequence[str], until: Any = None) -> Survey:
+    """Compare the ``wanted`` materializations with their sources; reads only."""
+    unused: list[str] = []
+    projects: list[int] | None = None
+    if "node_query_cache" in wanted:
+        used, projects = cached_providers(runner.settings(("NODE_PROVIDERS",))["settings"]["NODE_PROVIDERS"] or [])
+        unused = [] if used else ["node_query_cache"]
+    look_at = [name for name in wanted if name not in unused]
+    tables = [table for name in look_at for table in TABLES[name]]
+    with (
+        runner.server.connect(runner.database, settings=staleness.READING) as connection,
+        connection.cursor() as cursor,
+    ):
+        _require(cursor, runner.database, tables)
+        until = until or staleness.full_hours_until(cursor)
+        return Survey(
+            rows={table: _count(connection, table) for table in tables},
+            findings=staleness.findings(cursor, look_at, until, projects),
+            until=until,
+            imported_known=_has_imported(cursor),
+            cached_projects=projects,
+            unused=unused,
+        )
+
+
+def cached_providers(providers: Sequence[Any]) -> tuple[bool, list[int] | None]:
+    """Tell from NODE_PROVIDERS whether node_query_cache is used, and for which projects (None: all)."""
+    projects: list[int] = []
+    used = everywhere = False
+    for provider in providers:
+        name, options = (provider, {}) if isinstance(provider, str) else (provider[0], dict(provider[1]))
+        if name in releases.CACHED_PROVIDERS and options.get("enabled", True):
+            used = True
+            if options.get("project_id"):
+                projects.append(int(options["project_id"]))
+            else:
+                everywhere = True
+    return used, None if everywhere or not used else projects
+
+
+def rebuild(
+    runner: Runner, names: Sequence[str], before: Survey, lock_timeout: int
+) -> tuple[dict[str, float], list[str]]:
+    """Rebuild ``names``; return the seconds of each, and what could not be brought back."""
+    seconds: dict[str, float] = {}
+    warnings: list[str] = []
+    for name in names:
+        started = time.monotonic()
+        warnings += _REBUILD[name](runner, before, lock_timeout)
+        with runner.server.connect(runner.database) as connection, connection.cursor() as cursor:
+            for table in TABLES[name]:
+                cursor.execute(f"ANALYZE {quoted(table, connection)}")
+        seconds[name] = round(time.monotonic() - started, 3)
+    return seconds, warnings
+
+
+def verify(runner: Runner, names: Sequence[str], before: Survey) -> Survey:
+    """Compare again, with the same clock; raise when a rebuild has not made its tables right."""
+    after = survey(runner, names, before.until)
+    wrong = [finding for finding in after.findings if finding.materialization != "node_query_cache"]
+    if wrong:
+        raise CatmaidError(
+            f"rebuilding materializations of database {runner.database}",
+            "; ".join(f"{finding.table} still differs from its source: {finding.reason}" for finding in wrong),
+            "If nobody wrote to the database meanwhile, this release of CATMAID has a fault in its rebuild.",
+            rebuilt=list(names),
+            changed=True,
+        )
+    return after
+
+
+def _edges(runner: Runner, _before: Survey, lock_timeout: int) -> list[str]:
+    output = _command(runner, "catmaid_rebuild_edge_table", lock_timeout, stdin="y\n")
+    if EDGES_REBUILT not in output:
+        raise CatmaidError(
+            f"rebuilding the edges of database {runner.database}",
+            f"the command did not say {EDGES_REBUILT!r}: {output.strip()[-300:] or 'it said nothing'}",
+            output=output[-2000:],
+        )
+    return []
+
+
+def _node_statistics(runner: Runner, _before: Survey, lock_timeout: int) -> list[str]:
+    # In a transaction of ours: the command itself empties the table first, and a kill would leave it empty.
+    name = releases.statistics_command(runner.commands())
+    _command(runner, name, lock_timeout, atomic=True, clean=True)
+    return []
+
+
+def _skeleton_summary(runner: Runner, before: Survey, lock_timeout: int) -> list[str]:
+    """Refresh by CATMAID's own function, and put back the one column that it forgets."""
+    doing = f"rebuilding the skeleton summary of database {runner.database}"
+    name = application("rebuild")
+    settings = {"lock_timeout": f"{lock_timeout}s", "statement_timeout": "0"}
+    with (
+        locks.watching(runner.server, runner.database, name) as watch,
+        runner.server.connect(runner.database, settings=settings) as connection,
+        connection.cursor() as cursor,
+    ):
+        cursor.execute("SELECT set_config('application_name', %s, false)", [name])
+        try:
+            cursor.execute("LOCK TABLE catmaid_skeleton_summary IN ACCESS EXCLUSIVE MODE")
+        except Exception as error:
+            if getattr(error, "pgcode", "") != LOCK_NOT_AVAILABLE:
+                raise
+            raise locks.lock_not_available(doing, "the rebuild", lock_timeout, watch) from error
+        if before.imported_known:
+            cursor.execute(
+                "CREATE TEMPORARY TABLE kept_imports ON COMMIT DROP AS "
+                "SELECT skeleton_id, num_imported_nodes FROM catmaid_skeleton_summary WHERE num_imported_nodes <> 0"
+            )
+        cursor.execute("TRUNCATE catmaid_skeleton_summary")
+        cursor.execute("SELECT refresh_skeleton_summary_table()")
+        if before.imported_known:
+            cursor.execute(
+                "UPDATE catmaid_skeleton_summary s SET num_imported_nodes = k.num_imported_nodes "
+                "FROM kept_imports k WHERE k.skeleton_id = s.skeleton_id"
+            )
+    if before.imported_known and not before.rows["catmaid_skeleton_summary"] and before.findings:
+        return [
+            "catmaid_skeleton_summary was empty, so its column num_imported_nodes could not be kept: CATMAID's own "
+            "rebuild cannot compute it. It is 0 for all skeletons now."
+        ]
+    return []
+
+
+def _node_query_cache(runner: Runner, _before: Survey, lock_timeout: int) -> list[str]:
+    _command(runner, "catmaid_update_cache_tables", lock_timeout, from_config=True)
+    return []
+
+
+_REBUILD: dict[str, Callable[[Runner, Survey, int], list[str]]] = {
+    "edges": _edges,
+    "node_statistics": _node_statistics,
+    "skeleton_summary": _skeleton_summary,
+    "node_query_cache": _node_query_cache,
+}
+
+
+def _command(runner: Runner, name: str, lock_timeout: int, **options: Any) -> str:
+    session = application("rebuild")
+    with locks.watching(runner.server, runner.database, session) as watch:
+        try:
+            return runner.command(name, application=session, lock_timeout=lock_timeout, **options)
+        except ChildError as error:
+            if error.sqlstate != LOCK_NOT_AVAILABLE:
+                raise
+            raise locks.lock_not_available(error.doing, name, lock_timeout, watch) from error
+
+
+def _require(cursor: Any, database: str, tables: Sequence[str]) -> None:
+    """Raise unless the source tables and the derived tables exist."""
+    doing = f"looking at the materializations of database {database}"
+    cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    there = {str(name) for (name,) in cursor.fetchall()}
+    if not {"treenode", "connector", "treenode_connector"} <= there:
+        raise CatmaidError(doing, "it has no tables of CATMAID", "Apply the migrations first.")
+    missing = [table for table in tables if table not in there]
+    if missing:
+        raise CatmaidError(
+            doing,
+            f"the tables themselves are missing: {', '.join(missing)}",
+            "A backup that was made with pg_dump -T lacks them, triggers and all. Restore their schema first.",
+            missing=missing,
+        )
+
+
+def _has_imported(cursor: Any) -> bool:
+    cursor.execute(
+        "SELECT EXISTS (SELECT FROM information_schema.columns WHERE table_schema = 'public' "
+        "AND table_name = 'catmaid_skeleton_summary' AND column_name = 'num_imported_nodes')"
+    )
+    return bool(cursor.fetchone()[0])
+
+
+def _count(connection: Any, table: str) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT count(*) FROM {quoted(table, connection)}")
+        return int(cursor.fetchone()[0])
