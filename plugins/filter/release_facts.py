@@ -5,10 +5,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
-from ansible_collections.catmaid.admin.plugins.module_utils.engine.catmaid.releases import facts
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.catmaid.releases import as_dict
 
 DOCUMENTATION = r"""
 name: release_facts
@@ -27,7 +26,7 @@ options:
 EXAMPLES = r"""
 - name: Install the tools that the release can be built with
   ansible.builtin.pip:
-    name: "{{ ('2021.12.21' | catmaid.admin.release_facts).build_requirements }}"
+    name: "{{ ('2021.12.21' | catmaid.admin.release_facts).pip }}"
     virtualenv: /opt/catmaid/releases/2021.12.21/env
 """
 
@@ -36,20 +35,37 @@ _value:
   description: The facts.
   type: dict
   contains:
-    build_requirements:
-      description: Requirements of pip itself, to be installed first.
+    python_min:
+      description: Oldest Python that the release runs on.
+      type: str
+    python_max:
+      description: Newest Python that its pinned requirements can be installed on. Empty when that is not known.
+      type: str
+    pip:
+      description: Requirement of pip itself; newer versions cannot read what some old packages state.
+      type: str
+    setuptools:
+      description: Requirement of setuptools, which builds some of the packages.
+      type: str
+    packages:
+      description: Requirements that the release forgets to name.
       type: list
       elements: str
-    wsgi_requirements:
-      description: Requirements of the WSGI server, which no release names.
-      type: list
-      elements: str
+    postgresql_min:
+      description: Oldest major version of PostgreSQL.
+      type: int
+    statistics_command:
+      description: The C(manage.py) command that fills C(catmaid_stats_summary).
+      type: str
+    wsgi:
+      description: Requirement of the WSGI server, which no release names.
+      type: str
 """
 
 
 def release_facts(describe: str) -> dict[str, Any]:
     """Return the facts as plain data."""
-    return {name: list(value) for name, value in asdict(facts(describe)).items()}
+    return as_dict(describe)
 
 
 class FilterModule:

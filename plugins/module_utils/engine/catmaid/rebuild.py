@@ -21,6 +21,11 @@ from .staleness import Finding
 
 EDGES_REBUILT = "Successfully rebuilt edge tables"  # the command also ends with 0 when it has done nothing
 
+IMPORTS_LOST = (
+    "catmaid_skeleton_summary was empty, so its column num_imported_nodes could not be kept: CATMAID's own rebuild "
+    "cannot compute it. It is 0 for all skeletons now."
+)
+
 
 @dataclass
 class Survey:
@@ -159,8 +164,7 @@ def _skeleton_summary(runner: Runner, before: Survey, lock_timeout: int) -> list
             )
     if before.imported_known and not before.rows["catmaid_skeleton_summary"] and before.findings:
         return [
-            "catmaid_skeleton_summary was empty, so its column num_imported_nodes could not be kept: CATMAID's own "
-            "rebuild cannot compute it. It is 0 for all skeletons now."
+            IMPORTS_LOST,
         ]
     return []
 

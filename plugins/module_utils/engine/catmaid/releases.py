@@ -34,13 +34,21 @@ class Facts:
     packages: tuple[str, ...]
     postgresql_min: int
     statistics_command: str
+    wsgi: str  # no release names its WSGI server
 
+
+OLD_WSGI = "gunicorn==20.1.0"  # the last one for Python 3.6, and content with an old setuptools
 
 _KNOWN = {
-    "2019": Facts("3.6", "3.7", "pip<24.1", "setuptools<58", ("importlib_metadata<5",), 10, STATISTICS_COMMANDS[1]),
-    "2020": Facts("3.6", "3.7", "pip<24.1", "setuptools<58", ("importlib_metadata<5",), 11, STATISTICS_COMMANDS[0]),
-    "2021": Facts("3.6", "3.9", "pip<24.1", "setuptools<58", (), 12, STATISTICS_COMMANDS[0]),
-    "development": Facts("3.8", "3.10", "pip<24.1", "setuptools<58", (), 13, STATISTICS_COMMANDS[0]),
+    "2019": Facts(
+        "3.6", "3.7", "pip<24.1", "setuptools<58", ("importlib_metadata<5",), 10, STATISTICS_COMMANDS[1], OLD_WSGI
+    ),
+    "2020": Facts(
+        "3.6", "3.7", "pip<24.1", "setuptools<58", ("importlib_metadata<5",), 11, STATISTICS_COMMANDS[0], OLD_WSGI
+    ),
+    "2021": Facts("3.6", "3.9", "pip<24.1", "setuptools<58", (), 12, STATISTICS_COMMANDS[0], OLD_WSGI),
+    "development": Facts("3.8", "3.10", "pip<24.1", "setuptools<58", (), 13, STATISTICS_COMMANDS[0], OLD_WSGI),
+    "newer": Facts("3.8", "", "pip", "setuptools", (), 13, STATISTICS_COMMANDS[0], "gunicorn"),
 }
 
 
@@ -53,7 +61,9 @@ def facts(describe: str) -> Facts:
     if not match:
         return _KNOWN["development"]
     date, commits = match["date"], int(match["commits"] or 0)
-    if date > _MAINTENANCE[0] or (date == _MAINTENANCE[0] and commits >= _MAINTENANCE[1]):
+    if date > _MAINTENANCE[0]:
+        return _KNOWN["newer"]
+    if date == _MAINTENANCE[0] and commits >= _MAINTENANCE[1]:
         return _KNOWN["development"]
     if date > "2020.02.15" or (date == "2020.02.15" and commits >= _MAINTENANCE[1]):
         return _KNOWN["2021"]

@@ -35,7 +35,7 @@ def fake_first(connection: Any) -> tuple[str, str] | None:
             "planning migrations",
             f"the database is from before CATMAID 2015.12.21 (its newest South migration is {newest or 'unknown'}, "
             f"{LAST} is needed)",
-            "Go in two hops: first update the instance to release 2015.12.21 and apply all of that release's migrations, "
+            "Go in two hops: first update the instance to release 2015.12.21 and apply all migrations of that release, "
             "then update to the release that you want. Nothing was changed.",
             south=newest,
         )

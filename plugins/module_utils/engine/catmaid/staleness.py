@@ -103,9 +103,9 @@ def findings(
         materialization: str, table: str, query: str, unit: str, values: Mapping[str, Any] | None = None
     ) -> None:
         cursor.execute(query, values)
-        reason = describe(*cursor.fetchone(), unit=unit)
+        reason = describe(unit, *cursor.fetchone())
         if reason:
-            found.append(Finding(materialization, table, reason))
+            found.append(Finding(name, table, reason))
 
     if "edges" in materializations:
         for table, query in EDGES.items():
@@ -120,7 +120,7 @@ def findings(
     return found
 
 
-def describe(missing: int, extra: int, different: int, unit: str) -> str:
+def describe(unit: str, missing: int, extra: int, different: int) -> str:
     """Return in words how many rows are wrong; nothing when none is."""
     counts = ((missing, "missing"), (extra, "too many"), (different, "different"))
     parts = [f"{count} {unit} {what}" for count, what in counts if count]
