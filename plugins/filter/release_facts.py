@@ -1,76 +1,87 @@
 # Copyright (c) 2026, catmaid.admin contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A filter that tells what a release of CATMAID needs."""
+"""A filter that says what a release of CATMAID needs."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.catmaid.admin.plugins.module_utils.engine.catmaid.releases import as_dict
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.catmaid import releases
 
 DOCUMENTATION = r"""
 name: release_facts
-short_description: Tell what a release of CATMAID needs
+short_description: Say what a release of CATMAID needs
 version_added: "1.0.0"
 author: catmaid.admin contributors (@catmaid)
 description:
-  - Returns what is known of the release that C(git describe) calls so. Unknown names count as new releases.
+  - Returns what differs between the releases of CATMAID and matters to who installs one.
+  - A name that is no release, such as a lab's own tag or a bare hash, is taken for the newest code that is known. Of
+    releases after 2021.12.21 that are not known yet, nothing is assumed.
 options:
   _input:
-    description: Name of the release, as C(git describe) writes it.
+    description: What C(git describe) calls the release.
     type: str
     required: true
 """
 
 EXAMPLES = r"""
-- name: Install the tools that the release can be built with
+- name: Install what is needed to install the release
   ansible.builtin.pip:
-    name: "{{ ('2021.12.21' | catmaid.admin.release_facts).pip }}"
+    name: "{{ ('2021.12.21' | catmaid.admin.release_facts).build_requirements }}"
     virtualenv: /opt/catmaid/releases/2021.12.21/env
 """
 
 RETURN = r"""
 _value:
-  description: The facts.
+  description: Facts of the release.
   type: dict
   contains:
     python_min:
-      description: Oldest Python that the release runs on.
+      description: Oldest Python on which it was seen to install and run.
       type: str
+      sample: "3.8"
     python_max:
-      description: Newest Python that its pinned requirements can be installed on. Empty when that is not known.
+      description: Newest Python on which it was seen to install and run; empty if nothing is known.
       type: str
+      sample: "3.8"
     pip:
-      description: Requirement of pip itself; newer versions cannot read what some old packages state.
+      description: Requirement that pip itself has to meet.
       type: str
+      sample: pip<24.1
     setuptools:
-      description: Requirement of setuptools, which builds some of the packages.
+      description: Requirement that setuptools has to meet.
       type: str
-    packages:
-      description: Requirements that the release forgets to name.
+      sample: setuptools<58
+    build_requirements:
+      description: What to install before the requirements of the release.
       type: list
       elements: str
+      sample: [pip<24.1, setuptools<58, wheel]
+    wsgi_requirements:
+      description: What to install after them to serve the application; CATMAID's requirements name no server.
+      type: list
+      elements: str
+      sample: [gunicorn>=20.1]
     postgresql_min:
-      description: Oldest major version of PostgreSQL.
+      description: Oldest PostgreSQL that it supports.
       type: int
+      sample: 12
     statistics_command:
-      description: The C(manage.py) command that fills C(catmaid_stats_summary).
+      description: The C(manage.py) command that fills the node statistics.
       type: str
-    wsgi:
-      description: Requirement of the WSGI server, which no release names.
-      type: str
+      sample: catmaid_refresh_node_statistics
 """
 
 
 def release_facts(describe: str) -> dict[str, Any]:
-    """Return the facts as plain data."""
-    return as_dict(describe)
+    """Return the facts of a release as plain values."""
+    return releases.as_dict(str(describe))
 
 
 class FilterModule:
-    """The filter as Ansible finds it."""
+    """Ansible's entry point."""
 
     def filters(self) -> dict[str, Any]:
-        """Return the filter by name."""
+        """Return the filters of this file by name."""
         return {"release_facts": release_facts}

@@ -29,7 +29,8 @@ EDGES = {
     "treenode_edge": """
         SELECT count(*) FILTER (WHERE e.id IS NULL), count(*) FILTER (WHERE t.id IS NULL),
                count(*) FILTER (WHERE e.id = t.id AND (e.parent_id IS DISTINCT FROM t.parent_id
-                                                      OR e.project_id <> t.project_id OR e.edge IS DISTINCT FROM t.edge))
+                                                      OR e.project_id <> t.project_id
+                                                      OR e.edge IS DISTINCT FROM t.edge))
           FROM (SELECT child.id, child.parent_id, child.project_id,
                        ST_MakeLine(ST_MakePoint(child.location_x, child.location_y, child.location_z),
                                    ST_MakePoint(parent.location_x, parent.location_y, parent.location_z)) AS edge
@@ -105,7 +106,7 @@ def findings(
         cursor.execute(query, values)
         reason = describe(unit, *cursor.fetchone())
         if reason:
-            found.append(Finding(name, table, reason))
+            found.append(Finding(materialization, table, reason))
 
     if "edges" in materializations:
         for table, query in EDGES.items():

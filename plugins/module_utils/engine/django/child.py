@@ -8,7 +8,7 @@ may be used here, and nothing of the engine can be imported. Its own standard ou
 whatever the project prints goes elsewhere, so it can never be mistaken for an event.
 """
 
-# ruff: noqa: UP006, UP035, UP045
+# ruff: noqa: UP006, UP035
 # mypy: disable-error-code="import-not-found, import-untyped"
 
 import importlib

@@ -21,7 +21,7 @@ LOCK_NOT_AVAILABLE = "55P03"
 class Plan:
     """What a run would do (``steps``), and how the database and the code differ.
 
-    ``unknown`` are recorded migrations that the code lacks though it has their app: the database is newer than the code.
+    ``unknown`` are recorded migrations that the code lacks though it has their app: the database is newer.
     ``orphaned`` are those of apps that the code does not have at all: former releases used them.
     """
 

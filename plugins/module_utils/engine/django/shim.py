@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The one way to run a project's manage.py commands, and to ask it questions, on a database that is proved first.
 
-A rebuild that fell back to the database of settings.py would empty the tables of the live instance. So the settings are
-turned to the named database inside the child, and every connection that Django opens there is compared with what our own
-login sees (name, oid, start of the server) before any code of the project can use it.
+A rebuild that fell back to the database of settings.py would empty the tables of the live instance. So the settings
+are turned to the named database inside the child, and every connection that Django opens there is compared with what
+our own login sees (name, oid, start of the server) before any code of the project can use it.
 """
 
 from __future__ import annotations
@@ -72,8 +72,9 @@ class ChildError(CatmaidError):
 class Runner:
     """Runs what belongs to ``project`` on ``database`` of ``server``.
 
-    manage.py logs in as the settings say: what it makes must belong to the role of the instance. Where those lead to another
-    server than ours, the login of ``server`` is used, if it has a password, and acts as the owner of the database.
+    manage.py logs in as the settings say: what it makes must belong to the role of the instance. Where those lead to
+    another server than ours, the login of ``server`` is used, if it has a password, and acts as the owner of the
+    database.
     """
 
     project: Project
