@@ -18,11 +18,11 @@ description:
   - A database from before CATMAID 2015.12.21 is refused, with what to do first. One at exactly that release is
     continued as CATMAID's manual says, C(catmaid.0001_initial) being recorded and not run.
 notes:
-  - The login options say which database is meant and are used for looking at it. C(manage.py) itself logs in as the settings
-    module says, so that new tables belong to the role of the instance; only the name of the database is taken from
-    O(login_db). Before anything runs it is proved in the same process that this leads to the same database.
-  - Where the settings lead to another server than the login options do, O(login_password) must be given. C(manage.py) then
-    logs in with the login options and acts as the owner of the database.
+  - The login options say which database is meant and are used for looking at it. C(manage.py) itself logs in as the
+    settings module says, so that new tables belong to the role of the instance; only the name of the database is taken
+    from O(login_db). Before anything runs it is proved in the same process that this leads to the same database.
+  - Where the settings lead to another server than the login options do, O(login_password) must be given. C(manage.py)
+    then logs in with the login options and acts as the owner of the database.
   - On another database than that of the settings, the instance's media folder, message broker and mail are not used.
 extends_documentation_fragment:
   - catmaid.admin.attributes
@@ -36,7 +36,7 @@ options:
   migration:
     description:
       - Migrate O(app) to this migration, given by name or by a prefix that is unique. V(zero) means none of them.
-      - An older one than the database has means going backwards. A migration that cannot be reversed is refused beforehand.
+      - An older one than the database has means going backwards. What cannot be reversed is refused beforehand.
     type: str
     default: ""
   fake:

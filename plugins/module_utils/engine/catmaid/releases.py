@@ -19,55 +19,52 @@ CACHED_PROVIDERS = ("cached_json", "cached_json_text", "cached_msgpack")
 STATISTICS_COMMANDS = ("catmaid_refresh_node_statistics", "catmaid_populate_summary_tables")
 
 _RELEASE = re.compile(r"^(?P<date>\d{4}\.\d{2}\.\d{2})(?:-(?P<commits>\d+)-g[0-9a-f]+)?$")
-# Commits after the release 2021.12.21: the maintenance branch had 43 when the development branch had hundreds.
-_MAINTENANCE = ("2021.12.21", 100)
+
+# A description with so many commits after a tag is on the way to the next release; fewer are its maintenance branch
+# (43 of those after 2021.12.21, while the development branch had 305).
+AHEAD = 100
 
 
 @dataclass(frozen=True)
 class Facts:
-    """``python_max`` is the newest Python that the pinned requirements install on; ``packages`` go in before those."""
+    """``python_min`` to ``python_max`` are the versions on which a release was seen to install and run."""
 
     python_min: str
     python_max: str
     pip: str
     setuptools: str
-    packages: tuple[str, ...]
     postgresql_min: int
     statistics_command: str
-    wsgi: str  # no release names its WSGI server
 
 
-OLD_WSGI = "gunicorn==20.1.0"  # the last one for Python 3.6, and content with an old setuptools
-
+# celery 4.4.7 and 5.1.2 have metadata that pip 24.1 refuses; some source packages need the 2to3 of old setuptools.
+_OLD_PIP, _OLD_SETUPTOOLS = "pip<24.1", "setuptools<58"
 _KNOWN = {
-    "2019": Facts(
-        "3.6", "3.7", "pip<24.1", "setuptools<58", ("importlib_metadata<5",), 10, STATISTICS_COMMANDS[1], OLD_WSGI
-    ),
-    "2020": Facts(
-        "3.6", "3.7", "pip<24.1", "setuptools<58", ("importlib_metadata<5",), 11, STATISTICS_COMMANDS[0], OLD_WSGI
-    ),
-    "2021": Facts("3.6", "3.9", "pip<24.1", "setuptools<58", (), 12, STATISTICS_COMMANDS[0], OLD_WSGI),
-    "development": Facts("3.8", "3.10", "pip<24.1", "setuptools<58", (), 13, STATISTICS_COMMANDS[0], OLD_WSGI),
-    "newer": Facts("3.8", "", "pip", "setuptools", (), 13, STATISTICS_COMMANDS[0], "gunicorn"),
+    "2019": Facts("3.6", "3.7", _OLD_PIP, _OLD_SETUPTOOLS, 10, STATISTICS_COMMANDS[1]),
+    "2020": Facts("3.6", "3.7", _OLD_PIP, _OLD_SETUPTOOLS, 11, STATISTICS_COMMANDS[0]),
+    "2021": Facts("3.8", "3.8", _OLD_PIP, _OLD_SETUPTOOLS, 12, STATISTICS_COMMANDS[0]),
+    "development": Facts("3.8", "3.10", _OLD_PIP, _OLD_SETUPTOOLS, 13, STATISTICS_COMMANDS[0]),
+    "later": Facts("3.8", "", "pip", "setuptools", 13, STATISTICS_COMMANDS[0]),
 }
 
 
 def facts(describe: str) -> Facts:
     """Return what is known of the release that ``git describe`` calls so.
 
-    A name that is no release (a lab's own tag, a bare hash) is taken for the newest code.
+    A name that is no release (a lab's own tag, a bare hash) is taken for the newest code that is known. Of releases to
+    come nothing is assumed.
     """
     match = _RELEASE.match(describe)
     if not match:
         return _KNOWN["development"]
-    date, commits = match["date"], int(match["commits"] or 0)
-    if date > _MAINTENANCE[0]:
-        return _KNOWN["newer"]
-    if date == _MAINTENANCE[0] and commits >= _MAINTENANCE[1]:
+    date, ahead = match["date"], int(match["commits"] or 0) >= AHEAD
+    if date > "2021.12.21":
+        return _KNOWN["later"]
+    if date == "2021.12.21" and ahead:
         return _KNOWN["development"]
-    if date > "2020.02.15" or (date == "2020.02.15" and commits >= _MAINTENANCE[1]):
+    if date > "2020.02.15" or (date == "2020.02.15" and ahead):
         return _KNOWN["2021"]
-    if date > "2019.06.20" or (date == "2019.06.20" and commits >= _MAINTENANCE[1]):
+    if date > "2019.06.20" or (date == "2019.06.20" and ahead):
         return _KNOWN["2020"]
     return _KNOWN["2019"]
 
@@ -78,8 +75,13 @@ def pip_constraint(describe: str) -> str:
 
 
 def as_dict(describe: str) -> dict[str, Any]:
-    """Return the facts as plain values."""
-    return {**asdict(facts(describe)), "packages": list(facts(describe).packages)}
+    """Return the facts as plain values, and what to install before and after the release's own requirements."""
+    known = facts(describe)
+    return {
+        **asdict(known),
+        "build_requirements": [known.pip, known.setuptools, "wheel"],
+        "wsgi_requirements": ["gunicorn>=20.1"],
+    }
 
 
 def statistics_command(commands: Collection[str]) -> str:
