@@ -117,6 +117,10 @@ class Server:
             yield connection
             if not autocommit:
                 connection.commit()
+        except psycopg2.Error as error:
+            # One exception leaves the engine; who knows better what was being done catches it before.
+            cause = command.scrub(str(error), self.secrets)
+            raise CatmaidError(f"working on database {database}", cause, sqlstate=error.pgcode) from error
         finally:
             connection.close()
 
@@ -124,6 +128,17 @@ class Server:
         """Return the server's version as a number, 150018 for 15.18."""
         with self.connect(database) as connection:
             return int(connection.server_version)
+
+
+def maintenance_database(server: Server) -> str:
+    """Return a database to be in while another one is created, renamed or dropped."""
+    try:
+        server.version("postgres")
+    except CatmaidError as error:
+        if 'database "postgres" does not exist' not in error.cause:
+            raise
+        return "template1"
+    return "postgres"
 
 
 def pgoptions(settings: Mapping[str, str]) -> str:

@@ -1,0 +1,305 @@
+# Copyright (c) 2026, catmaid.admin contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Restoring an archive into a database, and proving that all of it arrived."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ..errors import CatmaidError
+from ..postgres import catalog, databases, dump, properties, restore, roles
+from ..postgres.properties import Privilege, Properties
+from ..postgres.restore import SECTIONS
+from ..postgres.server import Server, quoted
+from . import verify
+
+# Only these schemas are there before the archive makes its own.
+READY_SCHEMAS = ("public", "pg_catalog")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What somebody asks for."""
+
+    server: Server
+    database: str
+    archive: str
+    sections: Sequence[str] = SECTIONS
+    jobs: int | None = None
+    create_database: bool = True
+    owner: str | None = None
+    create_extensions: Sequence[str] | None = None
+    restore_roles: bool = False
+    verify: bool = True
+    in_place: bool = False
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a run would do, found out without changing anything."""
+
+    source: verify.Source
+    target: Properties | None
+    tables: int
+    creates: bool
+    superuser: bool
+    owner: str
+    extensions: list[dict[str, str]]
+    roles: list[str]
+    skip: dict[str, str]
+
+
+@dataclass
+class Outcome:
+    """What a run did."""
+
+    created: bool
+    seconds: dict[str, float] = field(default_factory=dict)
+    tables_compared: int = 0
+    rows_compared: int = 0
+    roles_created: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+
+
+def prepare(request: Request) -> Prepared:
+    """Return what :func:`run` would do, or raise what would stop it."""
+    doing = f"restoring {request.archive} into {request.database}"
+    _check_request(request, doing)
+    with databases.maintenance(request.server) as connection:
+        source = verify.source(request.archive, connection.server_version)
+        target = properties.read(connection, request.database)
+        existing = catalog.roles(connection)
+        superuser = catalog.is_superuser(connection)
+        extensions = _extensions(request, source)
+        _check_available(connection, doing, extensions)
+        if source.manifest and source.manifest["properties"] and not request.in_place:
+            databases.check_space(connection, request.server, doing, int(source.manifest["properties"]["bytes"]))
+    stale = target is not None and target.comment == databases.UNFINISHED and "pre-data" in request.sections
+    creates = target is None or (stale and request.create_database)
+    if target is None and not (request.create_database and "pre-data" in request.sections):
+        remedy = "Create it first, or restore all sections with create_database."
+        raise CatmaidError(doing, f"there is no database {request.database}", remedy)
+    tables = 0 if creates else _check_target(request, doing)
+    recorded = (source.manifest or {}).get("properties") or {}
+    owner = request.owner or (target.owner if target and not creates else recorded.get("owner") or request.server.user)
+    to_create = _missing_roles(request, doing, source, existing, owner)
+    skip = restore.noise(source.contents, superuser=superuser, in_place=request.in_place)
+    return Prepared(source, target, tables, creates, superuser, owner, extensions, to_create, skip)
+
+
+def run(request: Request, prepared: Prepared) -> Outcome:
+    """Restore. A database that this run created is dropped again when it fails."""
+    outcome = Outcome(created=prepared.creates)
+    if prepared.roles:
+        outcome.roles_created = roles.restore(request.server, _globals(prepared.source), set(prepared.roles))
+    if prepared.creates:
+        if prepared.target:
+            databases.drop(request.server, request.database)  # what a killed run left
+        _create(request, prepared)
+    try:
+        _fill(request, prepared, outcome)
+    except BaseException:
+        if prepared.creates:
+            databases.drop(request.server, request.database, end_sessions=True)
+        raise
+    return outcome
+
+
+def _fill(request: Request, prepared: Prepared, outcome: Outcome) -> None:
+    source, database = prepared.source, request.database
+    if prepared.creates or request.in_place:
+        _create_extensions(request, prepared)
+    archive = restore.Archive(source.archive, source.contents, source.version, prepared.skip)
+    jobs = _jobs(request, source)
+    if request.in_place:
+        outcome.seconds["all"] = restore.run_in_place(request.server, database, archive)
+    else:
+        for section in (section for section in SECTIONS if section in request.sections):
+            outcome.seconds[section] = restore.run_section(request.server, database, archive, section, jobs)
+    if "data" in request.sections:
+        outcome.seconds["analyze"] = restore.analyze(request.server, database, jobs, source.version)
+        if request.verify:
+            started = time.monotonic()
+            _compare(request, source, outcome)
+            outcome.seconds["verify"] = round(time.monotonic() - started, 3)
+    if "post-data" in request.sections:
+        _finish(request, prepared, outcome)
+
+
+def _compare(request: Request, source: verify.Source, outcome: Outcome) -> None:
+    """Count the rows of every table that the manifest tells, and the objects when all are there."""
+    if source.manifest is None:
+        return
+    different = []
+    with request.server.connect(request.database) as connection:
+        there = {(table.schema, table.name): table for table in catalog.tables(connection)}
+        for table in source.manifest["tables"]:
+            found = there.get((table["schema"], table["name"]))
+            rows = catalog.rows(connection, found) if found else None
+            if rows != table["rows"]:
+                different.append(f"{table['schema']}.{table['name']} has {rows} rows instead of {table['rows']}")
+            outcome.tables_compared += 1
+            outcome.rows_compared += rows or 0
+        whole = not any(entry["what"] == "table" for entry in source.manifest["left_out"])
+        if "post-data" in request.sections and whole:
+            have = catalog.objects(connection)
+            different += [
+                f"{have.get(kind)} {kind.replace('_', ' ')} instead of {number}"
+                for kind, number in source.manifest["objects"].items()
+                if have.get(kind) != number
+            ]
+    if different:
+        raise CatmaidError(
+            f"comparing {request.database} with the manifest", "; ".join(different[:10]), different=different
+        )
+
+
+def _finish(request: Request, prepared: Prepared, outcome: Outcome) -> None:
+    """Give the database what the original had besides its contents, and take the mark of the unfinished away."""
+    with databases.maintenance(request.server) as connection:
+        own = properties.read(connection, request.database)
+        if own is None or own.comment != databases.UNFINISHED:
+            return  # somebody else's database, which has its own
+        recorded = (prepared.source.manifest or {}).get("properties")
+        if not recorded:
+            databases.mark(connection, request.database, "")
+            return
+        known = catalog.roles(connection) | {""}
+        wanted, lost = _recorded(own, recorded, known, prepared.owner)
+        outcome.missing += lost
+        properties.apply(connection, request.database, wanted)
+
+
+def _recorded(
+    own: Properties, recorded: dict[str, Any], known: set[str], owner: str
+) -> tuple[Properties, list[str]]:  # fmt: skip
+    """Return the properties to apply, and what cannot be applied because its role does not exist."""
+
+    def translate(role: str) -> str:
+        return owner if role == recorded["owner"] else role  # a new owner takes the old one's rights
+
+    privileges = {
+        Privilege(translate(p["grantee"]), p["privilege"], p["grantable"]) for p in recorded["privileges"]
+    }  # fmt: skip
+    by_role = {translate(role): tuple(config) for role, config in recorded["role_settings"]}
+    lost = sorted({p.grantee for p in privileges if p.grantee not in known} | (by_role.keys() - known))
+    wanted = replace(
+        own,
+        owner=owner,
+        connection_limit=recorded["connection_limit"],
+        comment=recorded["comment"] if recorded["comment"] != databases.UNFINISHED else "",
+        privileges=tuple(sorted((p for p in privileges if p.grantee in known), key=lambda p: (p.grantee, p.privilege))),
+        settings=tuple(recorded["settings"]),
+        role_settings=tuple((role, config) for role, config in sorted(by_role.items()) if role in known),
+    )
+    return wanted, [f"rights and settings of role {role}, which does not exist" for role in lost]
+
+
+def _check_request(request: Request, doing: str) -> None:
+    if not request.sections:
+        raise CatmaidError(doing, "no section is asked for", f"Sections: {', '.join(SECTIONS)}.")
+    if request.in_place and set(request.sections) != set(SECTIONS):
+        raise CatmaidError(doing, "a restore in place takes all sections at once", "Leave out sections.")
+    if request.in_place and (request.jobs or 1) > 1:
+        raise CatmaidError(doing, "a restore in place is one transaction, and that has one job", "Leave out jobs.")
+    if request.jobs is not None and request.jobs < 1:
+        raise CatmaidError(doing, f"{request.jobs} is no number of jobs")
+
+
+def _check_target(request: Request, doing: str) -> int:
+    """Return how many tables the target has; refuse one that could be somebody's live database."""
+    with request.server.connect(request.database) as connection:
+        tables = catalog.tables(connection)
+        if request.in_place or not tables:
+            return len(tables)
+        remedy = "Restore into a new database and swap it in, or set in_place to replace what is there."
+        if "pre-data" in request.sections:
+            raise CatmaidError(doing, f"{request.database} holds {len(tables)} tables already", remedy)
+        if "data" in request.sections:
+            for table in tables:
+                with connection.cursor() as cursor:
+                    name = f"{quoted(table.schema, connection)}.{quoted(table.name, connection)}"
+                    cursor.execute(f"SELECT EXISTS (SELECT FROM ONLY {name})")
+                    if cursor.fetchone()[0]:
+                        raise CatmaidError(doing, f"{table.label} has rows already", remedy)
+    return len(tables)
+
+
+def _missing_roles(
+    request: Request, doing: str, source: verify.Source, existing: set[str], owner: str
+) -> list[str]:  # fmt: skip
+    """Return the roles to create first; refuse when an owner is missing and cannot be made."""
+    makeable: list[str] = []
+    if request.restore_roles:
+        known = [statement.role for statement in roles.parse(_globals(source)) if statement.creates]
+        makeable = [role for role in known if role not in existing]
+    lacking = restore.missing_roles(source.contents, existing | set(makeable))
+    if owner not in existing and owner not in makeable:
+        lacking = sorted({*lacking, owner})
+    if lacking:
+        raise CatmaidError(
+            doing,
+            f"the roles that are to own its objects do not exist: {', '.join(lacking)}",
+            "Create them, or set restore_roles when the backup has its roles beside it.",
+            missing_roles=lacking,
+        )
+    return makeable
+
+
+def _globals(source: verify.Source) -> str:
+    name = (source.manifest or {}).get("globals")
+    if not name:
+        raise CatmaidError(f"restoring the roles of {source.archive}", "they are not in this backup")
+    with open(os.path.join(source.folder, str(name)), encoding="utf-8") as file:
+        return file.read()
+
+
+def _extensions(request: Request, source: verify.Source) -> list[dict[str, str]]:
+    """Return the extensions to create before anything else."""
+    recorded = {e["name"]: e for e in (source.manifest or {}).get("extensions", [])}
+    if request.create_extensions is not None:
+        return [recorded.get(name, {"name": name, "schema": "public"}) for name in request.create_extensions]
+    found = recorded or {name: {"name": name, "schema": "public"} for name in source.contents.extensions()}
+    return [e for e in found.values() if e["name"] != "plpgsql" and e["schema"] in READY_SCHEMAS]
+
+
+def _check_available(connection: Any, doing: str, extensions: Sequence[dict[str, str]]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT name FROM pg_available_extensions")
+        available = {row[0] for row in cursor.fetchall()}
+    lacking = [e["name"] for e in extensions if e["name"] not in available]
+    if lacking:
+        raise CatmaidError(
+            doing,
+            f"this server has no extension {', '.join(lacking)}",
+            "Install its package on the server's host (PostGIS: postgresql-<version>-postgis-3).",
+        )
+
+
+def _create(request: Request, prepared: Prepared) -> None:
+    recorded = (prepared.source.manifest or {}).get("properties") or {}
+    wanted = {key: recorded[key] for key in ("encoding", "collate", "ctype", "provider", "locale") if key in recorded}
+    databases.create(request.server, request.database, owner=prepared.owner, **wanted)
+
+
+def _create_extensions(request: Request, prepared: Prepared) -> None:
+    with request.server.connect(request.database) as connection, connection.cursor() as cursor:
+        for extension in prepared.extensions:
+            schema = quoted(extension["schema"], connection)
+            # Some fix their schema themselves and refuse to be told another one; pg_catalog is never ours to name.
+            where = f" WITH SCHEMA {schema}" if extension["schema"] == "public" else ""
+            cursor.execute(f"CREATE EXTENSION IF NOT EXISTS {quoted(extension['name'], connection)}{where}")
+
+
+def _jobs(request: Request, source: verify.Source) -> int:
+    return 1 if source.contents.format == "tar" else request.jobs or dump.default_jobs()
+
+
+def left_out(source: verify.Source) -> list[dict[str, Any]]:
+    """Return the tables that the backup does not hold, and what brings each back."""
+    return list((source.manifest or {}).get("left_out", []))

@@ -1,0 +1,78 @@
+# Copyright (c) 2026, catmaid.admin contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether an archive is whole: one of ours by its manifest, a foreign one by reading all of it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import CatmaidError
+from ..postgres import toc
+from . import manifest
+
+
+@dataclass(frozen=True)
+class Source:
+    """Something to restore from that has been found whole. ``folder`` and ``manifest`` are those of our backups."""
+
+    archive: str
+    contents: toc.Contents
+    version: int
+    folder: str = ""
+    manifest: dict[str, Any] | None = None
+
+    @property
+    def server_major(self) -> int:
+        """The major version of the server that was dumped."""
+        return self.contents.server_major
+
+
+def source(path: str, server_version: int) -> Source:
+    """Return what ``path`` holds, after every byte of it was checked.
+
+    ``server_version`` is that of the target: the program that reads must fit both it and the archive.
+    """
+    doing = f"checking {path}"
+    if not os.path.exists(path):
+        raise CatmaidError(doing, "there is no such file or folder")
+    if os.path.isdir(path) and os.path.exists(manifest.path(path)):
+        return _ours(path, server_version)
+    if os.path.isdir(path) and not os.path.exists(os.path.join(path, "toc.dat")):
+        raise CatmaidError(doing, "it holds neither a manifest nor an archive of pg_dump", "Name one backup itself.")
+    version = max(server_version, toc.needed_version(path))
+    toc.read_back(path, version)
+    return _fit(Source(path, toc.contents(path, version), version), server_version)
+
+
+def check(folder: str) -> dict[str, Any]:
+    """Return the manifest of a backup of ours, or raise what is wrong with it; every file is read."""
+    found = manifest.load(folder)
+    problems = manifest.file_problems(folder, found, checksums=True)
+    if problems:
+        raise CatmaidError(
+            f"checking the backup {folder}",
+            "; ".join(problems[:10]),
+            "It is damaged: take another one.",
+            problems=problems,
+        )
+    return found
+
+
+def _ours(folder: str, server_version: int) -> Source:
+    found = check(folder)
+    archive = os.path.join(folder, str(found["dump"]["path"]))
+    version = max(server_version, toc.needed_version(archive))
+    return _fit(Source(archive, toc.contents(archive, version), version, folder, found), server_version)
+
+
+def _fit(found: Source, server_version: int) -> Source:
+    if found.server_major > server_version // 10000:
+        raise CatmaidError(
+            f"checking {found.archive}",
+            f"it comes from PostgreSQL {found.server_major}, this server is {server_version // 10000}",
+            "An archive goes into the same or a newer major version only.",
+        )
+    return found

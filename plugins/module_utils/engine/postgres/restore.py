@@ -1,0 +1,109 @@
+# Copyright (c) 2026, catmaid.admin contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""pg_restore by sections, stopping at the first error."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from . import client
+from .server import Server
+from .toc import Contents
+
+SECTIONS = ("pre-data", "data", "post-data")
+MEBIBYTE = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Archive:
+    """What to restore, the version of pg_restore that can, and the lines of its contents to leave out."""
+
+    path: str
+    contents: Contents
+    version: int
+    skip: Collection[str] = ()
+
+
+def noise(contents: Contents, *, superuser: bool, in_place: bool) -> dict[str, str]:
+    """Return the entries to leave out, each with the reason: all that is known to fail and to do no harm by it.
+
+    pg_restore stops at the first error, so what would be a harmless one is not tried, rather than excused afterwards.
+    """
+    out = {}
+    for entry in contents.entries:
+        if entry.kind == "COMMENT" and entry.text.startswith("- EXTENSION ") and (in_place or not superuser):
+            out[entry.line] = "the extension has its comment already, and only its owner may change it"
+        elif entry.kind == "EXTENSION" and (in_place or not superuser):
+            out[entry.line] = "the extension exists already"
+        elif entry.kind == "TABLE DATA" and entry.text.startswith("public spatial_ref_sys ") and not superuser:
+            out[entry.line] = "the table belongs to PostGIS; reference systems of your own need a superuser"
+    return out
+
+
+def missing_roles(contents: Contents, existing: Collection[str]) -> list[str]:
+    """Return the owners that the archive names and the cluster lacks; of a name with blanks its last word."""
+    endings = tuple(f" {role}" for role in existing)
+    lacking = {e.owner for e in contents.entries if e.owner and not f" {e.text}".endswith(endings)}
+    return sorted(lacking)
+
+
+def run_section(server: Server, database: str, archive: Archive, section: str, jobs: int) -> float:
+    """Restore one section; return the seconds it took."""
+    # Nothing is there to be lost by a crash yet, and the commit that ends the whole restore waits for the disk again.
+    settings = {"synchronous_commit": "off", "maintenance_work_mem": f"{_maintenance_memory(jobs)}MB"}
+    extra = [f"--section={section}", *([f"--jobs={jobs}"] if jobs > 1 else [])]
+    return _run(server, database, archive, f"restoring {section} of {archive.path} into {database}", extra, settings)
+
+
+def run_in_place(server: Server, database: str, archive: Archive) -> float:
+    """Put the archive's objects in the place of those there, in one transaction: all of it, or none."""
+    extra = ["--clean", "--if-exists", "--single-transaction"]
+    return _run(server, database, archive, f"restoring {archive.path} in place of what {database} holds", extra, {})
+
+
+def analyze(server: Server, database: str, jobs: int, version: int) -> float:
+    """Let the planner know the new rows; return the seconds it took."""
+    args = ["--analyze-only", f"--jobs={jobs}", "--no-password", "--quiet", f"--dbname={client.conninfo(database)}"]
+    doing = f"analyzing {database}"
+    return client.run(server, "vacuumdb", args, database, version=version, doing=doing).seconds
+
+
+def _run(
+    server: Server, database: str, archive: Archive, doing: str, extra: Sequence[str], settings: Mapping[str, str]
+) -> float:
+    args = ["--exit-on-error", "--no-password", f"--dbname={client.conninfo(database)}", *extra]
+    with _use_list(archive) as chosen:
+        result = client.run(
+            server,
+            "pg_restore",
+            [*args, *chosen, archive.path],
+            database,
+            version=archive.version,
+            doing=doing,
+            files=True,
+            settings=settings,
+        )
+    return result.seconds
+
+
+@contextmanager
+def _use_list(archive: Archive) -> Iterator[list[str]]:
+    """Yield the arguments that leave out the entries to skip."""
+    if not archive.skip:
+        yield []
+        return
+    with tempfile.NamedTemporaryFile("w", prefix="catmaid-admin-", suffix=".list", encoding="utf-8") as file:
+        file.writelines(f"{entry.line}\n" for entry in archive.contents.entries if entry.line not in archive.skip)
+        file.flush()
+        yield [f"--use-list={file.name}"]
+
+
+def _maintenance_memory(jobs: int) -> int:
+    """Return megabytes for each index build: an eighth of the host's memory, shared among the jobs, within reason."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return max(64, min(1024, total // 8 // max(jobs, 1) // MEBIBYTE))

@@ -1,0 +1,280 @@
+#!/usr/bin/python
+# Copyright (c) 2026, catmaid.admin contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: pg_dump
+short_description: Make a verified backup of a CATMAID database
+version_added: 1.0.0
+description:
+  - Dumps a database with C(pg_dump) into a directory of its own, together with the cluster's roles and a manifest.
+  - All of it is one snapshot. Writers go on meanwhile.
+  - The dump is read back completely, and only then gets its final name. Whatever goes wrong before leaves nothing
+    behind that looks like a backup; what a killed run has left is removed by the next run.
+  - "The manifest says what the backup holds: the source code's commit, the applied migrations, versions, the rows of
+    each table in the very snapshot, what was left out and how it comes back, and the SHA-256 of every file."
+author:
+  - catmaid.admin contributors (@catmaid)
+extends_documentation_fragment:
+  - catmaid.admin.attributes
+  - catmaid.admin.login
+attributes:
+  check_mode:
+    details:
+      - In check mode the login, the names of tables, the versions, the space on the disk and the age of the newest
+        backup are checked, and nothing is written. The name it tells is that of a backup made at that moment.
+  idempotent:
+    description: A second run without a change in between changes nothing.
+    support: partial
+    details:
+      - Each run makes a new backup, unless O(min_age) says that the newest one is young enough.
+options:
+  dest:
+    description:
+      - Folder that holds the backups of all databases. It is created when it is missing.
+      - The backup is the directory C(<dest>/<database>/<database>_<UTC time>_<git describe>). Characters of the
+        database's name that are awkward in a path are written like in a URL, a blank as C(%20).
+    type: path
+    required: true
+  format:
+    description:
+      - Format of the dump, in the words of C(pg_dump).
+      - V(directory) is written and restored by several jobs, V(custom) is one file and written by one.
+    type: str
+    default: directory
+    choices: [directory, custom]
+  jobs:
+    description:
+      - How many tables are dumped at the same time, with O(format=directory).
+      - Without it, as many as the host has CPUs, but four at most.
+    type: int
+  materializations:
+    description:
+      - What to do with the rows of CATMAID's derived tables. Their definitions are always in the backup.
+      - V(safe) leaves out those that a rebuild brings back exactly, and the caches.
+      - V(exclude) leaves out the two summary tables too. A rebuild does not bring back the number of imported nodes.
+      - V(include) leaves out nothing.
+    type: str
+    default: safe
+    choices: [safe, include, exclude]
+  exclude_tables:
+    description:
+      - Tables to leave out completely, with definition, indexes and triggers.
+      - Names are literal, capitals count and no character is a wildcard. A schema stands before a dot where it is
+        needed. A table that does not exist is an error.
+      - No table comes back from such a backup, so O(allow_incomplete) is needed.
+    type: list
+    elements: str
+    default: []
+  exclude_table_data:
+    description:
+      - Tables whose rows to leave out, in addition to O(materializations). Named like O(exclude_tables).
+      - Tables that are not derived need O(allow_incomplete).
+    type: list
+    elements: str
+    default: []
+  allow_incomplete:
+    description: Make the backup although it lacks rows or tables that nothing can bring back.
+    type: bool
+    default: false
+  compression:
+    description:
+      - How the dump is compressed.
+      - V(auto) is V(zstd) with C(pg_dump) 16 and newer, V(gzip) at level 1 with older ones, which know nothing better.
+    type: str
+    default: auto
+    choices: [auto, none, gzip, lz4, zstd]
+  compression_level:
+    description: Level of the compression. Without it, the method's own.
+    type: int
+  globals:
+    description:
+      - Whether the roles of the cluster are written next to the dump.
+      - Passwords of roles are in it as hashes when the login may read them, see RV(missing).
+    type: bool
+    default: true
+  project_path:
+    description: Folder of CATMAID's source code, a git checkout whose commit the manifest is to tell.
+    type: path
+  project_user:
+    description: OS user that runs git in O(project_path). Without it, the owner of that folder.
+    type: str
+  min_age:
+    description:
+      - Do nothing if the newest verified backup is younger than this.
+      - Seconds, or a number with C(s), C(m), C(h), C(d) or C(w).
+    type: str
+  lock_wait_timeout:
+    description: How many seconds to wait for a table that somebody has locked exclusively.
+    type: int
+    default: 60
+  requested_by:
+    description: Who or what asks for this backup, for the manifest.
+    type: str
+    default: ""
+requirements:
+  - PostgreSQL's client programs in the server's major version or a newer one
+  - psycopg2 (Debian and Ubuntu C(python3-psycopg2))
+seealso:
+  - module: catmaid.admin.pg_restore
+  - module: catmaid.admin.backup_info
+"""
+
+EXAMPLES = r"""
+- name: Back up the database
+  catmaid.admin.pg_dump:
+    login_db: catmaid
+    dest: /var/backups/catmaid
+    project_path: /opt/catmaid/current/source
+    requested_by: nightly timer
+  register: backup
+
+- name: Make sure that there is a backup of today
+  catmaid.admin.pg_dump:
+    login_db: catmaid
+    dest: /var/backups/catmaid
+    min_age: 24h
+
+- name: Back up everything, small, from another host
+  catmaid.admin.pg_dump:
+    login_db: catmaid
+    login_host: db.example.org
+    login_user: catmaid_user
+    login_password: "{{ vault_catmaid_password }}"
+    dest: /var/backups/catmaid
+    materializations: include
+    compression: gzip
+    compression_level: 9
+"""
+
+RETURN = r"""
+path:
+  description: Directory of the backup. In check mode, what it would be now.
+  returned: success
+  type: str
+  sample: /var/backups/catmaid/catmaid/catmaid_20261123T030000Z_2021.12.21
+id:
+  description: Name of the backup.
+  returned: success
+  type: str
+  sample: catmaid_20261123T030000Z_2021.12.21
+manifest:
+  description: The manifest, as it stands in the file C(manifest.json) of the backup.
+  returned: success, not in check mode, unless the newest backup is young enough
+  type: dict
+bytes:
+  description: Size of the backup.
+  returned: like RV(manifest)
+  type: int
+  sample: 37200000
+rows:
+  description: Number of rows in the backup.
+  returned: like RV(manifest)
+  type: int
+  sample: 5313378
+left_out:
+  description:
+    - Tables that are not in the backup, with C(schema), C(name), C(what) (V(rows) or V(table)), C(rows) that they had,
+      and C(returns_by), which is empty when nothing brings them back.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - schema: public
+      name: treenode_edge
+      what: rows
+      rows: 1000000
+      returns_by: catmaid.admin.rebuild_materializations
+missing:
+  description: What the login was not allowed to read and is not in the backup therefore.
+  returned: like RV(manifest)
+  type: list
+  elements: str
+  sample: []
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.catmaid.admin.plugins.module_utils import _ansible
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.backups import archive, store
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            **_ansible.login_argument_spec(),
+            "dest": {"type": "path", "required": True},
+            "format": {"type": "str", "default": "directory", "choices": ["directory", "custom"]},
+            "jobs": {"type": "int"},
+            "materializations": {"type": "str", "default": "safe", "choices": ["safe", "include", "exclude"]},
+            "exclude_tables": {"type": "list", "elements": "str", "default": []},
+            "exclude_table_data": {"type": "list", "elements": "str", "default": []},
+            "allow_incomplete": {"type": "bool", "default": False},
+            "compression": {"type": "str", "default": "auto", "choices": ["auto", "none", "gzip", "lz4", "zstd"]},
+            "compression_level": {"type": "int"},
+            "globals": {"type": "bool", "default": True},
+            "project_path": {"type": "path"},
+            "project_user": {"type": "str"},
+            "min_age": {"type": "str"},
+            "lock_wait_timeout": {"type": "int", "default": 60},
+            "requested_by": {"type": "str", "default": ""},
+        },
+        supports_check_mode=True,
+    )
+    _ansible.run(module, lambda: work(module))
+
+
+def work(module: AnsibleModule) -> dict[str, Any]:
+    params = module.params
+    request = archive.Request(
+        server=_ansible.server(params),
+        database=params["login_db"],
+        dest=params["dest"],
+        format=params["format"],
+        jobs=params["jobs"],
+        materializations=params["materializations"],
+        exclude_tables=params["exclude_tables"],
+        exclude_table_data=params["exclude_table_data"],
+        allow_incomplete=params["allow_incomplete"],
+        compression=params["compression"],
+        compression_level=params["compression_level"],
+        globals=params["globals"],
+        project_path=params["project_path"],
+        project_user=params["project_user"],
+        min_age=params["min_age"],
+        lock_wait=params["lock_wait_timeout"],
+        requested_by=params["requested_by"],
+    )
+    if module.check_mode:
+        prepared = archive.prepare(request)
+        backup = prepared.young
+    else:
+        prepared, backup = archive.create(request)
+    changed = prepared.young is None
+    name = backup.id if backup else prepared.id
+    before = prepared.newest.id if prepared.newest else ""
+    result: dict[str, Any] = {
+        "changed": changed,
+        "id": name,
+        "path": backup.path if backup else f"{store.folder(request.dest, request.database)}/{name}",
+        "diff": {"before": {"newest_backup": before}, "after": {"newest_backup": name if changed else before}},
+        "left_out": archive.planned_left_out(prepared),
+    }
+    if backup:
+        manifest = backup.manifest
+        result.update(
+            manifest=manifest,
+            bytes=manifest["bytes"],
+            rows=sum(table["rows"] for table in manifest["tables"]),
+            left_out=manifest["left_out"],
+            missing=manifest["missing"],
+        )
+    return result
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,248 @@
+#!/usr/bin/python
+# Copyright (c) 2026, catmaid.admin contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: pg_restore
+short_description: Restore a backup or an archive of pg_dump into a database
+version_added: 1.0.0
+description:
+  - Restores a backup of M(catmaid.admin.pg_dump), or any archive that C(pg_dump) wrote as custom, directory or tar
+    format, into a database of any name.
+  - "Before anything is touched the archive is proven to be whole: a backup by its manifest and the SHA-256 of every
+    file, a foreign archive by reading all of it."
+  - It stops at the first error. What is known to fail and to do no harm by it (comments of extensions, for a login
+    that is no superuser) is left out beforehand and told in RV(skipped); no error is ever excused.
+  - Afterwards the planner's statistics are made, and the rows of each table and the number of objects are compared
+    with the manifest. A database that this run created is dropped again when anything of it fails.
+  - A database that holds tables is refused, so that a live one is safe. Restore next to it, and let
+    M(catmaid.admin.database_swap) put the result in its place.
+author:
+  - catmaid.admin contributors (@catmaid)
+extends_documentation_fragment:
+  - catmaid.admin.attributes
+  - catmaid.admin.login
+attributes:
+  check_mode:
+    details:
+      - In check mode the archive is read and checked as in a real run, and so are the target, its roles, extensions and
+        disk.
+  idempotent:
+    description: A second run without a change in between changes nothing.
+    support: none
+    details:
+      - The second run is refused, because the database holds tables then.
+options:
+  login_db:
+    description: Name of the database to restore into.
+  archive:
+    description: Directory of a backup, or an archive of C(pg_dump).
+    type: path
+    required: true
+  sections:
+    description:
+      - Sections to restore, in the words of C(pg_restore). They are restored in their order, whatever the order here.
+      - One by one, they allow to fill tables before indexes and triggers exist. A database that this module created
+        counts as unfinished until V(post-data) is in it; M(catmaid.admin.database_swap) does not take it before.
+    type: list
+    elements: str
+    choices: [pre-data, data, post-data]
+    default: [pre-data, data, post-data]
+  jobs:
+    description:
+      - How many tables or indexes are restored at the same time.
+      - Without it, as many as this host has CPUs, but four at most.
+    type: int
+  create_database:
+    description:
+      - Create the database when it does not exist, with owner, encoding and locale of the original.
+      - One that a killed run of this module has left unfinished is dropped first.
+    type: bool
+    default: true
+  owner:
+    description:
+      - Owner of a database that is created. Without it, the owner of the original, or O(login_user) for an archive
+        that does not tell.
+    type: str
+  create_extensions:
+    description:
+      - Extensions to create before the restore. Without it, those of the original.
+      - This is what lets the database's owner restore, who may not create them. An extension that the server lacks is
+        an error before anything is touched.
+    type: list
+    elements: str
+  restore_roles:
+    description:
+      - Create the roles that do not exist from the file next to the dump. Roles that exist are not touched.
+      - Without it, a missing owner is an error before anything is touched.
+    type: bool
+    default: false
+  verify:
+    description: Compare rows and objects with the manifest.
+    type: bool
+    default: true
+  in_place:
+    description:
+      - Replace what the database holds, in one transaction and therefore with one job. When it fails, everything is as
+        before.
+      - Tables that the archive does not know stay as they are.
+    type: bool
+    default: false
+requirements:
+  - PostgreSQL's client programs in the server's major version or a newer one
+  - psycopg2 (Debian and Ubuntu C(python3-psycopg2))
+seealso:
+  - module: catmaid.admin.pg_dump
+  - module: catmaid.admin.database_swap
+  - module: catmaid.admin.rebuild_materializations
+"""
+
+EXAMPLES = r"""
+- name: Restore the newest backup next to the live database
+  catmaid.admin.pg_restore:
+    login_db: catmaid_restored
+    archive: "{{ backups.newest.path }}"
+  register: restored
+
+- name: Restore everything but indexes and triggers
+  catmaid.admin.pg_restore:
+    login_db: catmaid_restored
+    archive: /var/backups/catmaid/catmaid/catmaid_20261123T030000Z_2021.12.21
+    sections: [pre-data, data]
+
+- name: Restore on a new server, roles included
+  catmaid.admin.pg_restore:
+    login_db: catmaid
+    archive: /root/catmaid_20261123T030000Z_2021.12.21
+    restore_roles: true
+"""
+
+RETURN = r"""
+database:
+  description: Name of the database.
+  returned: success
+  type: str
+  sample: catmaid_restored
+created:
+  description: Whether the database was created, or would be in check mode.
+  returned: success
+  type: bool
+seconds:
+  description: What each part took, by the name of the section, and V(analyze), V(verify), or V(all) with O(in_place).
+  returned: success, not in check mode
+  type: dict
+  sample: {"pre-data": 1.1, "data": 5.2, "post-data": 35.9, "analyze": 1.4, "verify": 1.2}
+tables_compared:
+  description: Number of tables whose rows were compared with the manifest.
+  returned: success, not in check mode
+  type: int
+  sample: 245
+rows_compared:
+  description: Number of rows in them.
+  returned: success, not in check mode
+  type: int
+  sample: 5313378
+left_out:
+  description: Tables that the backup does not hold, as in RV(catmaid.admin.pg_dump#module:left_out).
+  returned: success
+  type: list
+  elements: dict
+skipped:
+  description: Entries of the archive that were not restored on purpose, with the reason.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - entry: COMMENT - EXTENSION postgis
+      reason: the extension has its comment already, and only its owner may change it
+roles_created:
+  description: Roles that were created, or would be in check mode.
+  returned: success
+  type: list
+  elements: str
+missing:
+  description: What of the original database's rights and settings could not be restored.
+  returned: success, not in check mode
+  type: list
+  elements: str
+manifest:
+  description: The manifest of the backup; null for a foreign archive.
+  returned: success
+  type: dict
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.catmaid.admin.plugins.module_utils import _ansible
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.backups import restoration
+
+SECTIONS = ["pre-data", "data", "post-data"]
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            **_ansible.login_argument_spec(),
+            "archive": {"type": "path", "required": True},
+            "sections": {"type": "list", "elements": "str", "choices": SECTIONS, "default": SECTIONS},
+            "jobs": {"type": "int"},
+            "create_database": {"type": "bool", "default": True},
+            "owner": {"type": "str"},
+            "create_extensions": {"type": "list", "elements": "str"},
+            "restore_roles": {"type": "bool", "default": False},
+            "verify": {"type": "bool", "default": True},
+            "in_place": {"type": "bool", "default": False},
+        },
+        supports_check_mode=True,
+    )
+    _ansible.run(module, lambda: work(module))
+
+
+def work(module: AnsibleModule) -> dict[str, Any]:
+    params = module.params
+    request = restoration.Request(
+        server=_ansible.server(params),
+        database=params["login_db"],
+        archive=params["archive"],
+        sections=params["sections"],
+        jobs=params["jobs"],
+        create_database=params["create_database"],
+        owner=params["owner"],
+        create_extensions=params["create_extensions"],
+        restore_roles=params["restore_roles"],
+        verify=params["verify"],
+        in_place=params["in_place"],
+    )
+    prepared = restoration.prepare(request)
+    before = None if prepared.target is None else {"tables": prepared.tables}
+    result: dict[str, Any] = {
+        "changed": True,
+        "database": request.database,
+        "created": prepared.creates,
+        "left_out": restoration.left_out(prepared.source),
+        "skipped": [{"entry": entry, "reason": reason} for entry, reason in prepared.skip.items()],
+        "roles_created": prepared.roles,
+        "manifest": prepared.source.manifest,
+        "diff": {
+            "before": {request.database: before},
+            "after": {request.database: {"restored_from": request.archive, "sections": request.sections}},
+        },
+    }
+    if not module.check_mode:
+        outcome = restoration.run(request, prepared)
+        result.update(
+            seconds=outcome.seconds,
+            tables_compared=outcome.tables_compared,
+            rows_compared=outcome.rows_compared,
+            roles_created=outcome.roles_created,
+            missing=outcome.missing,
+        )
+    return result
+
+
+if __name__ == "__main__":
+    main()
