@@ -21,10 +21,10 @@ description:
   - After a rebuild the tables are compared again; the module fails if they still differ.
 notes:
   - The login options say which database is meant, and need a role that can read it and owns, or may empty, the derived
-    tables. Commands of the project log in as the settings module says, to O(login_db); that this is the same database is
+    tables. Commands of the project log in as the settings module says, to O(login_db); that it is the same database is
     proved before they run. See M(catmaid.admin.migrate) for settings that lead to another server.
   - Each rebuild locks its tables against readers until it is done; an instance that serves meanwhile has to wait.
-  - C(last_editor_id) in C(catmaid_skeleton_summary) is the editor of the newest node after a rebuild, while triggers keep
+  - C(last_editor_id) in C(catmaid_skeleton_summary) is the editor of the newest node after a rebuild, triggers keep
     the user of the newest request.
 extends_documentation_fragment:
   - catmaid.admin.attributes
@@ -124,6 +124,7 @@ duration:
 """
 
 import time
+from dataclasses import asdict
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -168,7 +169,7 @@ def bring_in_line(module: AnsibleModule) -> dict[str, Any]:
         after = rebuild.verify(runner, asked, before)
     return {
         "changed": bool(names),
-        "stale": [vars(finding) for finding in before.findings],
+        "stale": [asdict(finding) for finding in before.findings],
         "rebuilt": names,
         "unused": before.unused,
         "rows": {table: {"before": count, "after": after.rows[table]} for table, count in before.rows.items()},

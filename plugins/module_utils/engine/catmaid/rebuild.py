@@ -116,7 +116,7 @@ def verify(runner: Runner, names: Sequence[str], before: Survey) -> Survey:
 
 
 def _edges(runner: Runner, _before: Survey, lock_timeout: int) -> list[str]:
-    output = _command(runner, "catmaid_rebuild_edge_table", lock_timeout, stdin="y\n")
+    output = _command(runner, ["catmaid_rebuild_edge_table"], lock_timeout, stdin="y\n")
     if EDGES_REBUILT not in output:
         raise CatmaidError(
             f"rebuilding the edges of database {runner.database}",
@@ -128,8 +128,7 @@ def _edges(runner: Runner, _before: Survey, lock_timeout: int) -> list[str]:
 
 def _node_statistics(runner: Runner, _before: Survey, lock_timeout: int) -> list[str]:
     # In a transaction of ours: the command itself empties the table first, and a kill would leave it empty.
-    name = releases.statistics_command(runner.commands())
-    _command(runner, name, lock_timeout, atomic=True, clean=True)
+    _command(runner, releases.STATISTICS_COMMANDS, lock_timeout, atomic=True, clean=True)
     return []
 
 
@@ -170,7 +169,7 @@ def _skeleton_summary(runner: Runner, before: Survey, lock_timeout: int) -> list
 
 
 def _node_query_cache(runner: Runner, _before: Survey, lock_timeout: int) -> list[str]:
-    _command(runner, "catmaid_update_cache_tables", lock_timeout, from_config=True)
+    _command(runner, ["catmaid_update_cache_tables"], lock_timeout, from_config=True)
     return []
 
 
@@ -182,15 +181,15 @@ _REBUILD: dict[str, Callable[[Runner, Survey, int], list[str]]] = {
 }
 
 
-def _command(runner: Runner, name: str, lock_timeout: int, **options: Any) -> str:
+def _command(runner: Runner, names: Sequence[str], lock_timeout: int, **options: Any) -> str:
     session = application("rebuild")
     with locks.watching(runner.server, runner.database, session) as watch:
         try:
-            return runner.command(name, application=session, lock_timeout=lock_timeout, **options)
+            return runner.command(names, application=session, lock_timeout=lock_timeout, **options)
         except ChildError as error:
             if error.sqlstate != LOCK_NOT_AVAILABLE:
                 raise
-            raise locks.lock_not_available(error.doing, name, lock_timeout, watch) from error
+            raise locks.lock_not_available(error.doing, names[0], lock_timeout, watch) from error
 
 
 def _require(cursor: Any, database: str, tables: Sequence[str]) -> None:

@@ -6,11 +6,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from typing import Any
-
-from ..errors import CatmaidError
 
 # Providers in NODE_PROVIDERS that answer from the table node_query_cache.
 CACHED_PROVIDERS = ("cached_json", "cached_json_text", "cached_msgpack")
@@ -82,15 +79,3 @@ def as_dict(describe: str) -> dict[str, Any]:
         "build_requirements": [known.pip, known.setuptools, "wheel"],
         "wsgi_requirements": ["gunicorn>=20.1"],
     }
-
-
-def statistics_command(commands: Collection[str]) -> str:
-    """Return the command of this release that fills catmaid_stats_summary."""
-    for name in STATISTICS_COMMANDS:
-        if name in commands:
-            return name
-    raise CatmaidError(
-        "rebuilding the node statistics",
-        f"this release has none of the commands {', '.join(STATISTICS_COMMANDS)}",
-        "Leave node_statistics out of materializations.",
-    )

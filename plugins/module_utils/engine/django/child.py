@@ -294,23 +294,20 @@ def run_migrate(config: Config, channel: Channel, current: Any) -> Dict[str, Any
 
 
 def run_command(config: Config, _channel: Channel, _current: Any) -> Dict[str, Any]:
-    """Run any command; in one transaction when told so, so that a kill leaves what was there before."""
-    from django.core.management import call_command
+    """Run the first of the named commands that the release has; in one transaction when told so, so that a kill
+    leaves what was there before."""
+    from django.core.management import call_command, get_commands
     from django.db import transaction
 
+    there = [name for name in config["names"] if name in get_commands()]
+    if not there:
+        raise LookupError("this release has no command " + " or ".join(config["names"]))
     if config["atomic"]:
         with transaction.atomic():
-            call_command(config["name"], *config["args"], **config["options"])
+            call_command(there[0], *config["args"], **config["options"])
     else:
-        call_command(config["name"], *config["args"], **config["options"])
+        call_command(there[0], *config["args"], **config["options"])
     return {}
-
-
-def list_commands(_config: Config, _channel: Channel, _current: Any) -> Dict[str, Any]:
-    """Say which manage.py commands the release has."""
-    from django.core.management import get_commands
-
-    return {"commands": sorted(get_commands())}
 
 
 OPERATIONS = {
@@ -318,7 +315,6 @@ OPERATIONS = {
     "plan": read_plan,
     "migrate": run_migrate,
     "command": run_command,
-    "commands": list_commands,
 }
 
 if __name__ == "__main__":

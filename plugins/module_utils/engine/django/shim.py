@@ -101,10 +101,6 @@ class Runner:
         """Return what migrate would do, in a session that cannot write."""
         return self._ask("planning migrations", "plan", app=app, migration=migration, fake_first=fake_first)
 
-    def commands(self) -> list[str]:
-        """Return the names of the manage.py commands that the release has."""
-        return list(self._ask("listing the manage.py commands", "commands")["commands"])
-
     def migrate(
         self,
         calls: Sequence[Mapping[str, Any]],
@@ -126,7 +122,7 @@ class Runner:
 
     def command(
         self,
-        name: str,
+        names: Sequence[str],
         *args: str,
         stdin: str | None = None,
         lock_timeout: int = 0,
@@ -134,14 +130,17 @@ class Runner:
         application: str = "",
         **options: Any,
     ) -> str:
-        """Run a manage.py command without system checks and return what it printed."""
+        """Run a manage.py command, the first of ``names`` that the release has, and return what it printed.
+
+        Without the system checks: CATMAID's write to the database. ``atomic`` puts all it does into one transaction.
+        """
         _, output = self._run(
-            f"running {name}",
+            f"running {names[0]}",
             "command",
             session=self._session(lock_timeout),
             application=application,
             stdin=stdin,
-            name=name,
+            names=list(names),
             args=list(args),
             options=options,
             atomic=atomic,
