@@ -49,14 +49,14 @@ CREATE FUNCTION pg_temp.class_of(project integer, name text) RETURNS bigint LANG
 CREATE FUNCTION pg_temp.relation_of(project integer, name text) RETURNS bigint LANGUAGE sql AS
     'SELECT id FROM relation WHERE project_id = $1 AND relation_name = $2';
 
--- The plan: one row per skeleton, with the ids that it and its nodes will have.
+-- The plan: one row per skeleton, with the ids that it, its 500 nodes and its 25 connectors will have.
 CREATE TEMP TABLE plan AS
 WITH ids AS (
     SELECT nextval('concept_id_seq') AS concept, nextval('location_id_seq') AS location
 ), skeleton AS (
     SELECT i, i % 12 AS batch, :project + (i % 10 = 9)::int AS project_id, t.id AS user_id,
            least(500, :treenodes - i * 500)::int AS nodes,
-           ids.concept + 2 * i AS neuron_id, ids.concept + 2 * i + 1 AS skeleton_id, ids.location + i * 500 AS first,
+           ids.concept + 2 * i AS neuron_id, ids.concept + 2 * i + 1 AS skeleton_id, ids.location + i * 525 AS first,
            8 + i % 5 AS step, ARRAY[i % 100 * 2000, i / 100 % 100 * 2000, i / 10000 * 2000 + i % 7 * 40] AS origin,
            '2020-01-01 00:00Z'::timestamptz + i * interval '37 minutes' AS done
     FROM ids, generate_series(0, (:treenodes + 499) / 500 - 1) AS i JOIN tracer t ON t.n = i % 4
@@ -64,7 +64,7 @@ WITH ids AS (
 SELECT *, row_number() OVER family - 1 AS place, count(*) OVER (PARTITION BY batch, project_id) AS members
 FROM skeleton WINDOW family AS (PARTITION BY batch, project_id ORDER BY i);
 CREATE INDEX ON plan (batch);
-SELECT setval('concept_id_seq', max(skeleton_id)), setval('location_id_seq', max(first + nodes)) FROM plan \g /dev/null
+SELECT setval('concept_id_seq', max(skeleton_id)), setval('location_id_seq', max(first) + 525) FROM plan \g /dev/null
 ANALYZE plan;
 COMMIT;
 
@@ -107,16 +107,15 @@ BEGIN
     WHERE batch = this_batch ORDER BY i;
 
     -- A connector beside every twentieth node: from there to the next two skeletons of the batch.
+    -- They may be the same one, if there are fewer, but never the same node.
     CREATE TEMP TABLE link ON COMMIT DROP AS
-    SELECT nextval('location_id_seq') AS connector_id, p.project_id, p.user_id, p.done + k * interval '1 second' AS done,
-           other.skeleton_id, other.first + least(k, other.nodes - 1) AS treenode_id, other.n = 0 AS pre, other.n
+    SELECT p.first + 500 + k / 20 AS connector_id, p.project_id, p.user_id, p.done + k * interval '1 second' AS done,
+           other.skeleton_id, other.first + (k + other.n) % other.nodes AS treenode_id, other.n = 0 AS pre, other.n
     FROM plan p, generate_series(10, nodes - 1, 20) AS k, LATERAL (
         SELECT n, o.* FROM generate_series(0, 2) AS n
         JOIN plan o ON o.batch = p.batch AND o.project_id = p.project_id AND o.place = (p.place + n) % p.members
     ) AS other
-    WHERE p.batch = this_batch ORDER BY p.i, k, other.n;
-    -- All three links share the id that was drawn for the first one.
-    UPDATE link SET connector_id = connector_id - n;
+    WHERE p.batch = this_batch;
 
     INSERT INTO connector (id, user_id, editor_id, project_id, location_x, location_y, location_z,
                            creation_time, edition_time)
