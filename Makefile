@@ -2,11 +2,18 @@
 RUN := tests/tools tests/run.py
 LINTS := python format types yaml spelling changelog docs ansible shell
 
-.PHONY: help test lint $(LINTS:%=lint-%) sanity test-unit test-integration molecule hosts changelog build clean
+.PHONY: help demo test acceptance lint $(LINTS:%=lint-%) sanity test-unit test-integration molecule hosts changelog build clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 20
 	@echo 'lint-…              One part of lint: $(LINTS)'
+
+demo: ## Install, back up, upgrade, destroy and restore an instance on a throw-away host
+	@tests/tools tests/journey.py
+
+acceptance: ## The same on a real CATMAID (CATMAID_REPO=... CATMAID_FROM=... CATMAID_TO=..., see tests/journey.py)
+	@: $${CATMAID_REPO:?say which CATMAID, see the beginning of tests/journey.py}
+	@tests/tools tests/journey.py
 
 test: ## Everything: lint, sanity, unit, integration, Molecule
 	@$(RUN)
