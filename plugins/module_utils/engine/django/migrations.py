@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -119,20 +119,22 @@ def run(
     on_event: Callable[[dict[str, Any]], None] | None = None,
 ) -> Outcome:
     """Carry out ``planned``; raise with what was done before when a migration fails."""
-    options: dict[str, Any] = {
-        "interactive": False,
-        "fake": fake,
-        "fake_initial": fake_initial or bool(planned.fake_first),
-    }
-    calls: list[Mapping[str, Any]] = [{"args": [part for part in (app, migration) if part], "options": options}]
-    if planned.fake_first:
-        calls.insert(0, {"args": list(planned.fake_first), "options": {"interactive": False, "fake": True}})
     doing = f"migrating database {runner.database}"
     name = application("migrate")
     started = time.monotonic()
     with locks.watching(runner.server, runner.database, name) as watch:
         try:
-            events = runner.migrate(calls, application=name, lock_timeout=lock_timeout, on_event=on_event)
+            events = runner.migrate(
+                *[part for part in (app, migration) if part],
+                fake_first=planned.fake_first,
+                application=name,
+                lock_timeout=lock_timeout,
+                on_event=on_event,
+                interactive=False,
+                fake=fake,
+                # South has made the tables of other apps as well, and Django recognizes those itself.
+                fake_initial=fake_initial or bool(planned.fake_first),
+            )
         except ChildError as error:
             raise _failure(doing, error, watch, lock_timeout) from error
     outcome = read(events)

@@ -103,20 +103,23 @@ class Runner:
 
     def migrate(
         self,
-        calls: Sequence[Mapping[str, Any]],
-        *,
+        *args: str,
+        fake_first: tuple[str, str] | None,
         application: str,
         lock_timeout: int,
         on_event: Callable[[dict[str, Any]], None] | None = None,
+        **options: Any,
     ) -> Events:
-        """Run migrate with each of ``calls`` (args and options); return its events."""
+        """Run migrate and return its events; ``fake_first`` is recorded before, with all that it depends on."""
         events, _ = self._run(
             "running migrate",
             "migrate",
             session=self._session(lock_timeout),
             application=application,
             on_event=on_event,
-            calls=[dict(call) for call in calls],
+            fake_first=fake_first,
+            args=list(args),
+            options=options,
         )
         return events
 
