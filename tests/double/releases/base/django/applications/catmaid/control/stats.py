@@ -5,15 +5,16 @@ from django.db import connection, transaction
 
 from catmaid.models import Project
 
-# One row for each thing a user did in a full hour. A node made by an import counts as imported.
+# One row for each thing a user did in a full hour. A node made by an import counts twice: as a node and as imported.
 POPULATE = """
     INSERT INTO catmaid_stats_summary (project_id, user_id, date, n_treenodes, n_imported_treenodes,
         n_connector_links, n_reviewed_nodes, n_edited_treenodes, n_edited_connectors, cable_length, import_cable_length)
     SELECT %(project)s, user_id, date_trunc('hour', done),
-        count(*) FILTER (WHERE kind = 'node'), count(*) FILTER (WHERE kind = 'import'),
+        count(*) FILTER (WHERE kind IN ('node', 'import')), count(*) FILTER (WHERE kind = 'import'),
         count(*) FILTER (WHERE kind = 'link'), count(*) FILTER (WHERE kind = 'review'),
         count(*) FILTER (WHERE kind = 'node edit'), count(*) FILTER (WHERE kind = 'connector edit'),
-        coalesce(sum(length) FILTER (WHERE kind = 'node'), 0), coalesce(sum(length) FILTER (WHERE kind = 'import'), 0)
+        coalesce(sum(length) FILTER (WHERE kind IN ('node', 'import')), 0),
+        coalesce(sum(length) FILTER (WHERE kind = 'import'), 0)
     FROM (
         SELECT CASE WHEN t.txid IN (SELECT transaction_id FROM catmaid_transaction_info
                                     WHERE label = 'skeletons.import') THEN 'import' ELSE 'node' END AS kind,
