@@ -86,14 +86,14 @@ def prepare(request: Request) -> Prepared:
     source = facts.source(request.project_path, request.project_user) if request.project_path else None
     taken = _names(store.folder(request.dest, request.database))
     name = store.new_id(request.database, source.describe if source else "", store.now(), taken)
-    with request.server.connect(request.database) as connection:
-        tables = catalog.tables(connection)
+    with request.server.connect(request.database, settings=dump.lock_settings(request.lock_wait)) as connection:
+        with dump.naming_blockers(connection, f"measuring the tables of {request.database}", request.lock_wait):
+            tables = catalog.tables(connection)
         major = _major(client.version_of(program("pg_dump", connection.server_version)))
     plan = dump.Plan(
         format=request.format,
         jobs=_jobs(request),
         compression=dump.compression(request.compression, request.compression_level, major),
-        lock_wait=request.lock_wait,
         **_selection(request, tables),
     )
     size = sum(table.bytes for table in tables)
@@ -180,6 +180,7 @@ def _write(request: Request, prepared: Prepared, partial: str) -> None:
             "path": DUMP[request.format],
             "format": request.format,
             "jobs": prepared.plan.jobs,
+            "attempts": attempt,
             "compression": asdict(prepared.plan.compression),
         },
         "materializations": request.materializations,
@@ -260,7 +261,7 @@ def _one(name: str, tables: Sequence[Table], option: str) -> Table:
     found = catalog.find(name, tables)
     if len(found) == 1:
         return found[0]
-    cause = f"there is no table {name}"
+    cause = f'there is no table "{name}"'
     if found:
         cause = f"{name} can mean {' or '.join(table.label for table in found)}"
     raise CatmaidError(f"reading {option}", cause, "Name a table of this database, with its schema where needed.")

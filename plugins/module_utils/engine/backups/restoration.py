@@ -137,7 +137,7 @@ def _compare(request: Request, source: verify.Source, outcome: Outcome) -> None:
         return
     different = []
     with request.server.connect(request.database) as connection:
-        there = {(table.schema, table.name): table for table in catalog.tables(connection)}
+        there = {(table.schema, table.name): table for table in catalog.tables(connection, sizes=False)}
         for table in source.manifest["tables"]:
             found = there.get((table["schema"], table["name"]))
             rows = catalog.rows(connection, found) if found else None
@@ -214,7 +214,7 @@ def _check_request(request: Request, doing: str) -> None:
 def _check_target(request: Request, doing: str) -> int:
     """Return how many tables the target has; refuse one that could be somebody's live database."""
     with request.server.connect(request.database) as connection:
-        tables = catalog.tables(connection)
+        tables = catalog.tables(connection, sizes=False)
         if request.in_place or not tables:
             return len(tables)
         remedy = "Restore into a new database and swap it in, or set in_place to replace what is there."

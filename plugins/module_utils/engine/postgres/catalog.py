@@ -13,7 +13,8 @@ from .server import quoted
 
 # What users made: not the system's, not part of an extension, not temporary. Partitioned parents hold no rows.
 _TABLES = """
-    SELECT c.oid, n.nspname, c.relname, pg_table_size(c.oid), pg_table_is_visible(c.oid)
+    SELECT c.oid, n.nspname, c.relname, CASE WHEN %(sizes)s THEN pg_table_size(c.oid) ELSE 0 END,
+           pg_table_is_visible(c.oid)
       FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
      WHERE c.relkind = 'r' AND c.relpersistence <> 't'
        AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
@@ -63,10 +64,13 @@ class Table:
         return ".".join(parts)
 
 
-def tables(connection: Any) -> list[Table]:
-    """Return all tables that users made, by schema and name."""
+def tables(connection: Any, *, sizes: bool = True) -> list[Table]:
+    """Return all tables that users made, by schema and name.
+
+    Asking for a size waits for whoever has locked the table exclusively; without ``sizes`` nothing waits.
+    """
     with connection.cursor() as cursor:
-        cursor.execute(_TABLES)
+        cursor.execute(_TABLES, {"sizes": sizes})
         return [Table(*row) for row in cursor.fetchall()]
 
 

@@ -27,10 +27,11 @@ FIRST_WITH_METHODS = 16  # the first pg_dump that knows more than gzip
 MAXIMUM_LEVEL = {"gzip": 9, "lz4": 12, "zstd": 22}
 MAXIMUM_JOBS = 4
 ATTEMPTS = 3
+QUEUE_WAIT = 2000  # milliseconds
 
 
 class LockedOutError(CatmaidError):
-    """A worker of pg_dump could not lock a table, because somebody waits for an exclusive lock on it."""
+    """pg_dump could not lock a table, because somebody waits for an exclusive lock on it."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,6 @@ class Plan:
     compression: Compression
     without: Sequence[Table] = ()
     without_rows: Sequence[Table] = ()
-    lock_wait: float = 0
 
 
 @dataclass(frozen=True)
@@ -121,13 +121,13 @@ def arguments(plan: Plan, path: str, snapshot: str, pg_dump_major: int) -> list[
         f"--file={path}",
         f"--snapshot={snapshot}",
         compression_argument(plan.compression, pg_dump_major),
+        # We hold a lock on every table by then. If it waits nevertheless, then behind somebody who waits for us.
+        f"--lock-wait-timeout={QUEUE_WAIT}",
         "--no-password",
         "--no-sync",  # the files get their owner and mode first, and are synced then
     ]
     if plan.format == "directory":
         args.append(f"--jobs={plan.jobs}")
-    if plan.lock_wait:
-        args.append(f"--lock-wait-timeout={int(plan.lock_wait * 1000)}")
     args += [f"--exclude-table={pattern(table)}" for table in plan.without]
     args += [f"--exclude-table-data={pattern(table)}" for table in plan.without_rows]
     return args
@@ -140,37 +140,44 @@ def snapshot(server: Server, database: str, without: Collection[int], lock_wait:
     The locks come first: a TRUNCATE between snapshot and lock would empty a table for the past too, and a table
     dropped there would fail the dump. Readers and writers do not notice them.
     """
-    settings = {"lock_timeout": str(int(lock_wait * 1000)), "row_security": "off", "statement_timeout": "0"}
+    settings = {**lock_settings(lock_wait), "row_security": "off", "statement_timeout": "0"}
     doing = f"locking the tables of {database} against changes of their structure"
     with server.connect(database, settings=settings) as connection:
         connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
         for _attempt in range(ATTEMPTS):
-            wanted = [table for table in catalog.tables(connection) if table.oid not in without]
+            wanted = [table for table in catalog.tables(connection, sizes=False) if table.oid not in without]
             connection.rollback()
-            try:
-                _lock(connection, wanted)
-            except psycopg2.errors.UndefinedTable:
-                connection.rollback()  # dropped since we looked
-                continue
-            except psycopg2.errors.LockNotAvailable as error:
-                blockers = "; ".join(_who_holds_exclusively(connection)) or "a session that has ended since"
-                raise CatmaidError(
-                    doing,
-                    f"no lock within {lock_wait:g} s, held by {blockers}",
-                    "Try again when that session is done, or wait longer.",
-                ) from error
-            except psycopg2.Error as error:
-                remedy = "Log in as a role that may read every table, or leave that table out."
-                raise CatmaidError(doing, str(error), remedy, sqlstate=error.pgcode) from error
+            if not _lock(connection, wanted, doing, lock_wait):
+                continue  # one was dropped since we looked
             with connection.cursor() as cursor:
                 cursor.execute("SELECT pg_export_snapshot()")
                 name = cursor.fetchone()[0]
-            seen = catalog.tables(connection)
+            with naming_blockers(connection, doing, lock_wait):
+                seen = catalog.tables(connection)
             if {table.oid for table in seen} - set(without) <= {table.oid for table in wanted}:
                 yield Snapshot(name, connection, seen)
                 return
-            connection.rollback()  # created since we looked
+            connection.rollback()  # one was created since we looked
         raise CatmaidError(doing, "tables came and went all the time", "Try again when nothing is being migrated.")
+
+
+def lock_settings(lock_wait: float) -> dict[str, str]:
+    """Return the setting of a session that waits so many seconds for a lock, without end for 0."""
+    return {"lock_timeout": str(int(lock_wait * 1000))}
+
+
+@contextmanager
+def naming_blockers(connection: Any, doing: str, lock_wait: float) -> Iterator[None]:
+    """Say who holds the lock that the body waited for in vain."""
+    try:
+        yield
+    except psycopg2.errors.LockNotAvailable as error:
+        blockers = "; ".join(_who_holds_exclusively(connection)) or "a session that has ended since"
+        raise CatmaidError(
+            doing,
+            f"no lock within {lock_wait:g} s, held by {blockers}",
+            "Try again when that session is done, or wait longer.",
+        ) from error
 
 
 def run(server: Server, database: str, shot: Snapshot, plan: Plan, path: str) -> Dumped:
@@ -189,10 +196,11 @@ def run(server: Server, database: str, shot: Snapshot, plan: Plan, path: str) ->
         except CatmaidError as error:
             shot.connection.cancel()
             counting.exception()
-            if "could not obtain lock on relation" in str(error.details.get("stderr", "")):
-                raise LockedOutError(
-                    error.doing, error.cause, "Somebody waits for an exclusive lock on that table.", **error.details
-                ) from error
+            stderr = str(error.details.get("stderr", ""))
+            # A worker that does not wait, and the leader that waited long enough.
+            if "could not obtain lock on relation" in stderr or "Query was: LOCK TABLE" in stderr:
+                remedy = "Somebody waits for an exclusive lock on that table: try again when that is done."
+                raise LockedOutError(error.doing, error.cause, remedy, **error.details) from error
             raise
         except BaseException:
             shot.connection.cancel()
@@ -201,11 +209,21 @@ def run(server: Server, database: str, shot: Snapshot, plan: Plan, path: str) ->
     return Dumped(rows, result.seconds, pg_dump_version)
 
 
-def _lock(connection: Any, tables: Sequence[Table]) -> None:
+def _lock(connection: Any, tables: Sequence[Table], doing: str, lock_wait: float) -> bool:
+    """Lock the tables as a reader does; return False when one of them is not there any more."""
     names = [f"ONLY {quoted(table.schema, connection)}.{quoted(table.name, connection)}" for table in tables]
-    if names:
-        with connection.cursor() as cursor:
+    if not names:
+        return True
+    try:
+        with naming_blockers(connection, doing, lock_wait), connection.cursor() as cursor:
             cursor.execute(f"LOCK TABLE {', '.join(names)} IN ACCESS SHARE MODE")
+    except psycopg2.errors.UndefinedTable:
+        connection.rollback()
+        return False
+    except psycopg2.Error as error:
+        remedy = "Log in as a role that may read every table, or leave that table out."
+        raise CatmaidError(doing, str(error), remedy, sqlstate=error.pgcode) from error
+    return True
 
 
 def _who_holds_exclusively(connection: Any) -> list[str]:
