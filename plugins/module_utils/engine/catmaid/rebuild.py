@@ -12,7 +12,7 @@ from typing import Any
 
 from ..django import locks
 from ..django.migrations import LOCK_NOT_AVAILABLE
-from ..django.shim import ChildError, Runner, application
+from ..django.shim import ChildError, Runner, application, session
 from ..errors import CatmaidError
 from ..postgres.server import quoted
 from . import releases, staleness
@@ -22,8 +22,8 @@ from .staleness import Finding
 EDGES_REBUILT = "Successfully rebuilt edge tables"  # the command also ends with 0 when it has done nothing
 
 IMPORTS_LOST = (
-    "catmaid_skeleton_summary was empty, so its column num_imported_nodes could not be kept: CATMAID's own rebuild "
-    "cannot compute it. It is 0 for all skeletons now."
+    "{} skeletons were missing in catmaid_skeleton_summary, so their num_imported_nodes could not be kept: CATMAID's "
+    "own rebuild cannot compute it. It is 0 for them now."
 )
 
 
@@ -136,7 +136,8 @@ def _skeleton_summary(runner: Runner, before: Survey, lock_timeout: int) -> list
     """Refresh by CATMAID's own function, and put back the one column that it forgets."""
     doing = f"rebuilding the skeleton summary of database {runner.database}"
     name = application("rebuild")
-    settings = {"lock_timeout": f"{lock_timeout}s", "statement_timeout": "0"}
+    settings = session(runner.identity().server_version, lock_timeout)
+    lost = 0
     with (
         locks.watching(runner.server, runner.database, name) as watch,
         runner.server.connect(runner.database, settings=settings) as connection,
@@ -152,20 +153,21 @@ def _skeleton_summary(runner: Runner, before: Survey, lock_timeout: int) -> list
         if before.imported_known:
             cursor.execute(
                 "CREATE TEMPORARY TABLE kept_imports ON COMMIT DROP AS "
-                "SELECT skeleton_id, num_imported_nodes FROM catmaid_skeleton_summary WHERE num_imported_nodes <> 0"
+                "SELECT skeleton_id, num_imported_nodes FROM catmaid_skeleton_summary"
             )
         cursor.execute("TRUNCATE catmaid_skeleton_summary")
         cursor.execute("SELECT refresh_skeleton_summary_table()")
         if before.imported_known:
             cursor.execute(
                 "UPDATE catmaid_skeleton_summary s SET num_imported_nodes = k.num_imported_nodes "
-                "FROM kept_imports k WHERE k.skeleton_id = s.skeleton_id"
+                "FROM kept_imports k WHERE k.skeleton_id = s.skeleton_id AND k.num_imported_nodes <> 0"
             )
-    if before.imported_known and not before.rows["catmaid_skeleton_summary"] and before.findings:
-        return [
-            IMPORTS_LOST,
-        ]
-    return []
+            cursor.execute(
+                "SELECT count(*) FROM catmaid_skeleton_summary s "
+                "WHERE NOT EXISTS (SELECT FROM kept_imports k WHERE k.skeleton_id = s.skeleton_id)"
+            )
+            lost = cursor.fetchone()[0]
+    return [IMPORTS_LOST.format(lost)] if lost else []
 
 
 def _node_query_cache(runner: Runner, _before: Survey, lock_timeout: int) -> list[str]:
@@ -182,10 +184,10 @@ _REBUILD: dict[str, Callable[[Runner, Survey, int], list[str]]] = {
 
 
 def _command(runner: Runner, names: Sequence[str], lock_timeout: int, **options: Any) -> str:
-    session = application("rebuild")
-    with locks.watching(runner.server, runner.database, session) as watch:
+    name = application("rebuild")
+    with locks.watching(runner.server, runner.database, name) as watch:
         try:
-            return runner.command(names, application=session, lock_timeout=lock_timeout, **options)
+            return runner.command(names, application=name, lock_timeout=lock_timeout, **options)
         except ChildError as error:
             if error.sqlstate != LOCK_NOT_AVAILABLE:
                 raise

@@ -114,7 +114,7 @@ class Runner:
         events, _ = self._run(
             "running migrate",
             "migrate",
-            session=self._session(lock_timeout),
+            session=session(self.identity().server_version, lock_timeout),
             application=application,
             on_event=on_event,
             fake_first=fake_first,
@@ -140,7 +140,7 @@ class Runner:
         _, output = self._run(
             f"running {names[0]}",
             "command",
-            session=self._session(lock_timeout),
+            session=session(self.identity().server_version, lock_timeout),
             application=application,
             stdin=stdin,
             names=list(names),
@@ -149,13 +149,6 @@ class Runner:
             atomic=atomic,
         )
         return output
-
-    def _session(self, lock_timeout: int) -> dict[str, str]:
-        session = {"lock_timeout": f"{lock_timeout}s", "statement_timeout": "0"}
-        if self.identity().server_version >= 140000:
-            # Without it the server would finish the statement of a killed client, and hold its locks until then.
-            session["client_connection_check_interval"] = "1s"
-        return session
 
     def _ask(self, doing: str, operation: str, **values: Any) -> dict[str, Any]:
         session = {"default_transaction_read_only": "on", "lock_timeout": "10s"}
@@ -275,6 +268,15 @@ def _progress(line: str, on_event: Callable[[dict[str, Any]], None]) -> None:
 
 def _first_line(text: str) -> str:
     return next((line.strip() for line in text.splitlines() if line.strip()), "no message")
+
+
+def session(server_version: int, lock_timeout: int) -> dict[str, str]:
+    """Return the settings of a session that works for long: patient with itself, not with others."""
+    settings = {"lock_timeout": f"{lock_timeout}s", "statement_timeout": "0"}
+    if server_version >= 140000:
+        # Without it the server would finish the statement of a killed client, and hold its locks until then.
+        settings["client_connection_check_interval"] = "1s"
+    return settings
 
 
 def application(job: str) -> str:
