@@ -48,7 +48,7 @@ def test_timer_fires(host):
 
 
 def test_unit_sandboxing_is_really_applied(host):
-    probe = "systemd-run --quiet --pipe --wait --property=ProtectSystem=strict touch /usr/probe"
+    probe = "systemd-run --quiet --collect --pipe --wait --property=ProtectSystem=strict touch /usr/probe"
     assert host.run(probe).rc != 0
     assert not host.file("/usr/probe").exists
 
