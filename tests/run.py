@@ -31,7 +31,7 @@ MODULE_FOLDER = Path("ansible_collections/catmaid/admin")
 IMAGES = ("bookworm", "trixie")
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 ENGINE = "plugins/module_utils/engine"
-# What users get. The rest is checked by our own linters only, as ansible-test has rules that make sense in plugins alone.
+# What users get. Some rules of ansible-test make sense in plugins alone, so our own linters check the rest.
 SHIPPED = ("changelogs/", "meta/", "playbooks/", "plugins/", "roles/")
 
 
