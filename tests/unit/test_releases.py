@@ -1,0 +1,41 @@
+# Copyright (c) 2026, catmaid.admin contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is known of CATMAID's releases, and the filter that says it."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.catmaid.admin.plugins.filter.release_facts import FilterModule
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.catmaid import releases
+
+OLD, NEW = "catmaid_populate_summary_tables", "catmaid_refresh_node_statistics"
+
+
+@pytest.mark.parametrize(
+    ("describe", "python_max", "command", "pip"),
+    [
+        ("2018.11.09", "3.7", OLD, "pip<24.1"),
+        ("2019.06.20", "3.7", OLD, "pip<24.1"),
+        ("2019.06.20-12-gabcdef0", "3.7", OLD, "pip<24.1"),
+        ("2019.06.20-800-gabcdef0", "3.7", NEW, "pip<24.1"),
+        ("2020.02.15", "3.7", NEW, "pip<24.1"),
+        ("2020.02.15-1200-gabcdef0", "3.8", NEW, "pip<24.1"),
+        ("2021.12.21", "3.8", NEW, "pip<24.1"),
+        ("2021.12.21-43-g2964e04e6", "3.8", NEW, "pip<24.1"),
+        ("2021.12.21-305-g7d9f83618", "3.10", NEW, "pip<24.1"),
+        ("7d9f83618", "3.10", NEW, "pip<24.1"),
+        ("lab-2022", "3.10", NEW, "pip<24.1"),
+        ("2030.06.20", "", NEW, "pip"),
+    ],
+)
+def test_facts(describe: str, python_max: str, command: str, pip: str) -> None:
+    facts = releases.facts(describe)
+    assert (facts.python_max, facts.statistics_command) == (python_max, command)
+    assert releases.pip_constraint(describe) == pip
+
+
+def test_filter() -> None:
+    facts = FilterModule().filters()["release_facts"]("2021.12.21")
+    assert facts["build_requirements"] == ["pip<24.1", "setuptools<58", "wheel"]
+    assert facts["wsgi_requirements"] and facts["postgresql_min"] == 12
