@@ -1,0 +1,111 @@
+# Copyright (c) 2026, catmaid.admin contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the tests of all scenarios use: the instances as users see them, and the collection's playbooks."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import testinfra
+
+INVENTORY = Path(__file__).parent / "shared/inventory"
+SITE = "catmaid.test"
+NAMES = ("catmaid-bookworm", "catmaid-trixie")
+
+
+class Instance:
+    """An instance on one of the test hosts."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.host = testinfra.get_host(f"ssh://{name}", ssh_config=os.environ["CATMAID_SSH_CONFIG"])
+
+    def __repr__(self) -> str:
+        return self.name
+
+    def run(self, command: str) -> str:
+        """Return what a command prints that must succeed."""
+        return self.host.check_output(command)
+
+    def sql(self, query: str, database: str = "catmaid") -> str:
+        """Return what a query gives, as psql's bare text."""
+        return self.host.check_output("cd / && runuser -u postgres -- psql -XAtqc %s %s", query, database)
+
+    def get(self, path: str, *options: str) -> tuple[int, str]:
+        """Return status and body of a page, asked through the web server by the site's name."""
+        more = " ".join(options)
+        answer = self.host.check_output(
+            f"curl -sS -m 30 {more} -w '\\n%{{http_code}}' -H 'Host: {SITE}' http://127.0.0.1{path}"
+        )
+        body, status = answer.rsplit("\n", 1)
+        return int(status), body
+
+    def version(self) -> str:
+        """Return the release that serves."""
+        return json.loads(self.get("/version")[1])["SERVER_VERSION"]
+
+    def treenodes(self) -> int:
+        """Return the number of treenodes in the live database."""
+        return int(self.sql("SELECT count(*) FROM ONLY treenode"))
+
+    def databases(self) -> set[str]:
+        """Return the names of the instance's databases, the live one and those beside it."""
+        return set(self.sql("SELECT datname FROM pg_database WHERE datname LIKE 'catmaid%'", "postgres").splitlines())
+
+    def is_in_maintenance(self) -> bool:
+        """Tell whether visitors see the maintenance page."""
+        return self.get("/")[0] == 503
+
+
+@dataclass
+class Play:
+    """How a playbook ended, on all hosts."""
+
+    rc: int
+    output: str
+
+    def tasks(self, name: str) -> list[tuple[str, dict]]:
+        """Return the tasks that ran on a host, with their results."""
+        plays = json.loads(self.output)["plays"]
+        return [(t["task"]["name"], t["hosts"][name]) for p in plays for t in p["tasks"] if name in t["hosts"]]
+
+    def changed(self, name: str) -> list[str]:
+        """Return the tasks that changed a host, or would."""
+        return [task for task, result in self.tasks(name) if result.get("changed")]
+
+    def messages(self, name: str) -> str:
+        """Return what the failed tasks of a host said."""
+        return "\n".join(str(result.get("msg")) for _, result in self.tasks(name) if result.get("failed"))
+
+
+def start(playbook: str, *options: str, callback: str = "ansible.posix.json", **variables: object) -> subprocess.Popen:
+    """Start one of the collection's playbooks on all hosts."""
+    argv = ["ansible-playbook", "-i", str(INVENTORY), f"catmaid.admin.{playbook}", *options]
+    if variables:
+        argv += ["-e", json.dumps(variables)]
+    environment = os.environ | {"ANSIBLE_STDOUT_CALLBACK": callback, "ANSIBLE_NOCOLOR": "1"}
+    return subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def finish(process: subprocess.Popen) -> Play:
+    """Wait for a playbook."""
+    output, _ = process.communicate(timeout=600)
+    return Play(process.returncode, output[output.find("{\n") :] if output.rstrip().endswith("}") else output)
+
+
+@pytest.fixture
+def play():
+    """Run one of the collection's playbooks on all hosts, and return how it ended."""
+    return lambda *arguments, **variables: finish(start(*arguments, **variables))
+
+
+@pytest.fixture(scope="session")
+def instances() -> list[Instance]:
+    """The instances on both hosts."""
+    return [Instance(name) for name in NAMES]

@@ -1,0 +1,73 @@
+# Copyright (c) 2026, catmaid.admin contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A host that had nothing serves the application."""
+
+from __future__ import annotations
+
+
+def test_pages_are_served(instances):
+    for instance in instances:
+        assert instance.version() == "2030.01.15"
+        status, page = instance.get("/")
+        assert (status, "<title>CATMAID</title>" in page) == (200, True)
+        style = page.split('<link rel="stylesheet" href="')[1].split('"')[0]
+        assert instance.get(style)[0] == 200
+
+
+def test_the_application_reaches_its_database(instances):
+    for instance in instances:
+        assert instance.get("/projects/") == (200, "[]")
+        extensions = instance.sql("SELECT extname FROM pg_extension ORDER BY 1").splitlines()
+        assert {"pg_trgm", "postgis"} <= set(extensions)
+        assert instance.sql("SELECT pg_get_userbyid(relowner) FROM pg_class WHERE relname = 'treenode'") == "catmaid"
+
+
+def test_another_host_name_is_refused(instances):
+    for instance in instances:
+        socket = "--unix-socket /run/catmaid/wsgi.sock"
+        assert instance.run(f"curl -s -o /dev/null -w '%{{http_code}}' {socket} -H 'Host: evil' http://x/") == "400"
+
+
+def test_secrets_are_for_root_and_the_service_only(instances):
+    for instance in instances:
+        folder = "/opt/catmaid/secrets"
+        password = instance.run(f"cat {folder}/database_password")
+        assert len(password) == 40
+        for user, may in (("catmaid", True), ("www-data", False), ("nobody", False)):
+            assert (instance.host.run(f"runuser -u {user} -- cat {folder}/database_password").rc == 0) is may
+        # nowhere else: not in the code, the settings, the units, the journal, a process' arguments
+        places = "/opt/catmaid/current/source /etc/systemd /etc/nginx"
+        assert instance.host.run(f"grep -rqF -e {password} {places}").rc == 1
+        assert password not in instance.run("journalctl --boot --no-pager")
+        assert password not in instance.run("ps axww")
+
+
+def test_it_comes_back_after_a_restart_of_the_services(instances):
+    for instance in instances:
+        instance.run("systemctl restart postgresql catmaid nginx")
+        assert instance.host.service("catmaid").is_enabled
+    for instance in instances:
+        instance.run("curl -sf --retry 20 --retry-all-errors --retry-delay 1 -H 'Host: catmaid.test' 127.0.0.1/version")
+
+
+def test_another_version_does_not_slip_in(instances, play):
+    """Only an upgrade, with its backup, takes an instance to another release."""
+    result = play("provision", catmaid_version="2030.06.20")
+    assert result.rc == 0
+    for instance in instances:
+        assert result.changed(instance.name) == []
+        assert instance.version() == "2030.01.15"
+
+
+def test_bad_input_is_explained(instances, play):
+    for variables, words in (
+        ({"catmaid_repository": ""}, "Set catmaid_repository"),
+        ({"catmaid_server_name": "http://catmaid.test/"}, "catmaid_server_name a host name"),
+        ({"catmaid_db_name": "postgres"}, "a database of its own"),
+    ):
+        result = play("provision", **variables)
+        assert result.rc != 0
+        for instance in instances:
+            assert words in result.messages(instance.name)
+            assert result.changed(instance.name) == []

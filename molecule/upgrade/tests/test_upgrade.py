@@ -1,0 +1,110 @@
+# Copyright (c) 2026, catmaid.admin contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An upgrade arrives, or the old release serves the old data."""
+
+from __future__ import annotations
+
+import json
+import time
+
+from conftest import finish, start
+
+SLEEPING = "SELECT count(*) FROM pg_stat_activity WHERE query ILIKE '%pg_sleep%' AND pid <> pg_backend_pid()"
+
+
+def serves_as_before(instance, version: str = "2030.06.20") -> None:
+    assert not instance.is_in_maintenance()
+    assert instance.version() == version
+    assert instance.treenodes() == 10000
+    status, page = instance.get("/")
+    assert status == 200
+    assert instance.get(page.split('<link rel="stylesheet" href="')[1].split('"')[0])[0] == 200
+    assert instance.host.service("catmaid").is_running
+
+
+def test_the_new_release_serves_the_old_data(instances):
+    for instance in instances:
+        serves_as_before(instance)
+        assert instance.databases() == {"catmaid"}
+
+
+def test_there_is_a_verified_backup_from_before(instances):
+    for instance in instances:
+        manifests = instance.run("cat /var/backups/catmaid/catmaid/*_2030.01.15/manifest.json")
+        assert json.loads(manifests)["verified"] is True
+
+
+def test_the_history_tells(instances):
+    for instance in instances:
+        (line,) = instance.run("cat /var/lib/catmaid/upgrade-history.jsonl").splitlines()
+        entry = json.loads(line)
+        assert (entry["from"], entry["to"]) == ("2030.01.15", "2030.06.20")
+        assert int(entry["migrations"]) > 0
+        assert 0 < float(entry["downtime_seconds"]) < 120
+
+
+def test_a_migration_that_raises_leaves_the_old_release_serving(instances, play):
+    result = play("upgrade", catmaid_version="2030.09.10")
+    assert result.rc != 0
+    for instance in instances:
+        assert "was undone: 2030.06.20 serves again" in result.messages(instance.name)
+        serves_as_before(instance)
+        # the evidence is kept
+        assert any(name.startswith("catmaid_failed_upgrade_") for name in instance.databases())
+
+
+def test_a_release_that_answers_with_errors_is_undone(instances, play):
+    result = play("upgrade", catmaid_version="broken-start")
+    assert result.rc != 0
+    for instance in instances:
+        assert "was undone" in result.messages(instance.name)
+        serves_as_before(instance)
+
+
+def test_killing_the_migration_leaves_the_old_release_serving(instances):
+    for instance in instances:
+        instance.sql("ALTER DATABASE catmaid SET catmaid.slow_seconds = 60")
+    running = start("upgrade", catmaid_version="2030.12.21")
+    for instance in instances:
+        deadline = time.monotonic() + 180
+        while instance.sql(SLEEPING) == "0":
+            assert time.monotonic() < deadline and running.poll() is None
+            time.sleep(0.5)
+        instance.run("pkill -KILL -f 'catmaid.admin [m]igrate'")
+    result = finish(running)
+    assert result.rc != 0
+    for instance in instances:
+        assert "was undone" in result.messages(instance.name)
+        serves_as_before(instance)
+        instance.sql("ALTER DATABASE catmaid RESET catmaid.slow_seconds")
+
+
+def test_edited_code_is_not_left_behind(instances, play):
+    for instance in instances:
+        instance.run("echo '# ours' >> /opt/catmaid/current/source/django/projects/manage.py")
+    result = play("upgrade", catmaid_version="2030.12.21")
+    for instance in instances:
+        instance.run("git -C /opt/catmaid/current/source -c safe.directory='*' checkout -q -- .")
+        assert "were edited" in result.messages(instance.name)
+        assert result.changed(instance.name) == []
+
+
+def test_an_unknown_version_is_explained(instances, play):
+    result = play("upgrade", catmaid_version="2030.06.21")
+    for instance in instances:
+        assert "Similar names" in result.messages(instance.name)
+        assert result.changed(instance.name) == []
+
+
+def test_check_mode_predicts_the_upgrade(instances, play):
+    """The release was prepared by the run that was killed; what is left to do is told as it then happens."""
+    predicted = play("upgrade", "--check", catmaid_version="2030.12.21")
+    assert predicted.rc == 0, predicted.output
+    for instance in instances:
+        serves_as_before(instance)
+    result = play("upgrade", catmaid_version="2030.12.21")
+    assert result.rc == 0, result.output
+    for instance in instances:
+        serves_as_before(instance, "2030.12.21")
+        assert predicted.changed(instance.name) == result.changed(instance.name)
