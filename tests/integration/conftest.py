@@ -68,3 +68,10 @@ def database(template: str, unused: Callable[[], str]) -> str:
 def dest(tmp_path: Path) -> str:
     """A folder for backups that does not exist yet, below one that only root may enter, with a blank in its name."""
     return str(tmp_path / "back ups")
+
+
+@pytest.fixture
+def spatial(database: str) -> str:
+    """The same with PostGIS and a table that needs it."""
+    support.sql(database, support.SPATIAL)
+    return database

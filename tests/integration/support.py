@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+AS_POSTGRES = ["runuser", "-u", "postgres", "--"]
 NAMESPACE = "ansible_collections.catmaid.admin.plugins.modules"
 # Names that need quotes in SQL, in a shell, in a URL and in libpq's connection strings.
 ODD = 'Odd "na\'me" = Ü.\\x'
@@ -24,12 +25,11 @@ PASSWORD = "a secret, of \"it\" 'owner'"
 # Tables by CATMAID's names, with what makes them hard: inheritance, triggers that need a derived table, one trigger
 # that is switched off, one constraint that was never validated, history, names that need quotes.
 SCHEMA = f"""
-CREATE EXTENSION postgis;
 SET ROLE "{OWNER}";
 CREATE TABLE location (id bigserial PRIMARY KEY, x float8 NOT NULL);
 CREATE TABLE treenode (parent_id bigint, PRIMARY KEY (id)) INHERITS (location);
 CREATE TABLE treenode__history (id bigint, x float8, at timestamptz);
-CREATE TABLE treenode_edge (id bigint PRIMARY KEY, parent_id bigint, edge geometry(LineStringZ));
+CREATE TABLE treenode_edge (id bigint PRIMARY KEY, parent_id bigint, edge lseg);
 CREATE TABLE treenode_connector_edge (id bigint PRIMARY KEY);
 CREATE TABLE connector_geom (id bigint);
 CREATE TABLE catmaid_skeleton_summary (skeleton_id bigint PRIMARY KEY, num_imported_nodes bigint);
@@ -44,8 +44,7 @@ CREATE TABLE "Odd.Schema".treenode_edge (a int);
 CREATE TABLE "a.b" (a int);
 CREATE FUNCTION on_treenode() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-  INSERT INTO public.treenode_edge VALUES (NEW.id, NEW.parent_id, public.ST_MakeLine(
-    public.ST_MakePoint(NEW.x, 0, 0), public.ST_MakePoint(NEW.x, 1, 1)));
+  INSERT INTO public.treenode_edge VALUES (NEW.id, NEW.parent_id, lseg(point(NEW.x, 0), point(NEW.x, 1)));
   RETURN NEW;
 END $$;
 CREATE TRIGGER on_insert AFTER INSERT ON treenode FOR EACH ROW EXECUTE FUNCTION on_treenode();
@@ -65,6 +64,16 @@ INSERT INTO "Odd.Schema"."odd_table" SELECT n FROM generate_series(1, 4) n;
 INSERT INTO "Odd.Schema".treenode_edge VALUES (1);
 INSERT INTO "a.b" VALUES (1), (2);
 ALTER TABLE treenode__history ADD CONSTRAINT never_validated CHECK (x < 0) NOT VALID;
+RESET ROLE;
+"""
+# Apart, because it makes everything slower: PostGIS, and a table that needs it.
+SPATIAL = f"""
+CREATE EXTENSION postgis;
+SET ROLE "{OWNER}";
+CREATE TABLE catmaid_volume (id serial PRIMARY KEY, geometry geometry(LineStringZ));
+CREATE INDEX catmaid_volume_gix ON catmaid_volume USING gist (geometry);
+INSERT INTO catmaid_volume (geometry)
+  SELECT ST_MakeLine(ST_MakePoint(n, 0, 0), ST_MakePoint(n, 1, 1)) FROM generate_series(1, 100) n;
 RESET ROLE;
 """
 
@@ -94,7 +103,7 @@ class Run:
         return str(self.result["msg"])
 
 
-def start_module(name: str, check: bool = False, diff: bool = False, **args: Any) -> subprocess.Popen[str]:
+def start_module(name: str, /, check: bool = False, diff: bool = False, **args: Any) -> subprocess.Popen[str]:
     """Start a module as Ansible does: a process of its own with its arguments on standard input."""
     internal = {"_ansible_check_mode": check, "_ansible_diff": diff, "_ansible_no_log": False}
     process = subprocess.Popen(
@@ -121,7 +130,7 @@ def finish_module(process: subprocess.Popen[str]) -> Run:
     return Run(json.loads(lines[-1]), output)
 
 
-def run_module(name: str, check: bool = False, diff: bool = False, **args: Any) -> Run:
+def run_module(name: str, /, check: bool = False, diff: bool = False, **args: Any) -> Run:
     """Run a module to its end."""
     return finish_module(start_module(name, check, diff, **args))
 
@@ -135,7 +144,7 @@ def conninfo(database: str) -> str:
 def sql(database: str, text: str) -> list[list[str]]:
     """Run SQL as the superuser; return the rows as text."""
     done = subprocess.run(
-        ["runuser", "-u", "postgres", "--", "psql", "-XAtqF\x1f", "-R\x1e", "-v", "ON_ERROR_STOP=1", conninfo(database)],
+        [*AS_POSTGRES, "psql", "-XAtqF\x1f", "-R\x1e", "-v", "ON_ERROR_STOP=1", conninfo(database)],
         input=text, capture_output=True, text=True, check=False, cwd="/",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

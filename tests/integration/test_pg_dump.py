@@ -26,14 +26,15 @@ SAFE = {"treenode_edge", "node_query_cache", "node_grid_cache_cell", "treenode_c
 SUMMARIES = {"catmaid_skeleton_summary", "catmaid_stats_summary"}
 # Random bytes, which no compression makes smaller: 25 MB of them.
 INCOMPRESSIBLE = """
-    CREATE TABLE noise AS SELECT (SELECT string_agg(sha512((n * 20 + i)::text::bytea), '') FROM generate_series(1, 15) i)
-    FROM generate_series(1, 25000) n
+    CREATE TABLE noise AS
+    SELECT (SELECT string_agg(sha512((n * 20 + i)::text::bytea), '') FROM generate_series(1, 15) i)
+      FROM generate_series(1, 25000) n
 """
 
 
 def backups(dest: str, database: str) -> list[str]:
     """Return everything in the folder of a database's backups, the lock apart."""
-    folders = [entry for entry in Path(dest).iterdir()] if os.path.isdir(dest) else []
+    folders = list(Path(dest).iterdir()) if os.path.isdir(dest) else []
     return sorted(path.name for folder in folders for path in folder.iterdir() if path.name != ".lock")
 
 
@@ -45,7 +46,8 @@ def manifest_rows(result: dict[str, Any]) -> dict[tuple[str, str], int]:
     return {(table["schema"], table["name"]): table["rows"] for table in result["manifest"]["tables"]}
 
 
-def test_checks_dumps_and_dumps_again(database: str, dest: str) -> None:
+def test_checks_dumps_and_dumps_again(spatial: str, dest: str) -> None:
+    database = spatial
     before = support.rows(database)
     predicted = dump(database, dest, check=True, diff=True)
     assert predicted.changed
@@ -239,7 +241,7 @@ def test_tries_again_when_an_exclusive_lock_is_queued(database: str, dest: str) 
             " AND application_name = 'catmaid.admin'"
         )
         process = subprocess.Popen(
-            ["runuser", "-u", "postgres", "--", "psql", "-XAtq", support.conninfo(database)],
+            [*support.AS_POSTGRES, "psql", "-XAtq", support.conninfo(database)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/", bufsize=1,
         )  # fmt: skip
         assert process.stdin is not None
@@ -265,7 +267,7 @@ def test_tries_again_when_an_exclusive_lock_is_queued(database: str, dest: str) 
 
 def test_names_who_holds_a_lock(database: str, dest: str) -> None:
     holder = subprocess.Popen(
-        ["runuser", "-u", "postgres", "--", "psql", "-Xq", support.conninfo(database)],
+        [*support.AS_POSTGRES, "psql", "-Xq", support.conninfo(database)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/",
     )  # fmt: skip
     assert holder.stdin is not None

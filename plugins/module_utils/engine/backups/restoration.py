@@ -112,7 +112,7 @@ def run(request: Request, prepared: Prepared) -> Outcome:
 
 def _fill(request: Request, prepared: Prepared, outcome: Outcome) -> None:
     source, database = prepared.source, request.database
-    if prepared.creates or request.in_place:
+    if "pre-data" in request.sections:
         _create_extensions(request, prepared)
     archive = restore.Archive(source.archive, source.contents, source.version, prepared.skip)
     jobs = _jobs(request, source)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import tarfile
 from dataclasses import dataclass
 
 from ..errors import CatmaidError
@@ -140,6 +141,7 @@ def read_back(path: str, version: int) -> float:
 
     Neither the table of contents nor the code of ``pg_restore --list`` would notice that a file is cut short.
     """
+    _check_tar(path)
     result = client.local(
         "pg_restore",
         ["--file", "/dev/null", path],
@@ -148,3 +150,18 @@ def read_back(path: str, version: int) -> float:
         remedy="The archive is damaged: take another one.",
     )
     return result.seconds
+
+
+def _check_tar(path: str) -> None:
+    """Refuse a tar that is cut short: pg_restore takes what is there for all there was, and reports success."""
+    if os.path.isdir(path) or not tarfile.is_tarfile(path):
+        return
+    doing, remedy = f"reading back {path}", "The archive is damaged: take another one."
+    try:
+        with tarfile.open(path) as tar:
+            last = tar.getmembers()[-1]
+    except (tarfile.TarError, IndexError, OSError) as error:
+        raise CatmaidError(doing, str(error), remedy) from error
+    blocks = -(-last.size // tarfile.BLOCKSIZE)
+    if os.path.getsize(path) < last.offset_data + blocks * tarfile.BLOCKSIZE:
+        raise CatmaidError(doing, f"it ends in the middle of {last.name}", remedy)
