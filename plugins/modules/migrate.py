@@ -138,6 +138,14 @@ orphaned:
   returned: success
   type: list
   elements: str
+unfinished:
+  description:
+    - Content types and permissions that are missing though all migrations are applied, when the module starts.
+    - A run that was ended after its last migration leaves that. They are made by this run.
+  returned: success
+  type: list
+  elements: str
+  sample: [permission add_treenode]
 recorded:
   description: How many migrations the database has recorded when the module ends.
   returned: success
@@ -221,7 +229,8 @@ def migrate(module: AnsibleModule) -> dict[str, Any]:
     outcome = migrations.Outcome()
     after = predicted(plan.recorded, plan)
     unapplied = plan.unapplied
-    if plan.steps and not module.check_mode:
+    changed = bool(plan.steps or plan.unfinished)
+    if changed and not module.check_mode:
         outcome = migrations.run(
             runner,
             plan,
@@ -233,13 +242,14 @@ def migrate(module: AnsibleModule) -> dict[str, Any]:
         after = migrations.recorded(runner)
         unapplied = [name for name in plan.unapplied if name not in after] + outcome.unapplied
     return {
-        "changed": bool(plan.steps),
+        "changed": changed,
         "plan": plan.steps,
         "applied": outcome.applied,
         "reverted": outcome.unapplied,
         "unapplied": unapplied,
         "unknown": plan.unknown,
         "orphaned": plan.orphaned,
+        "unfinished": plan.unfinished,
         "recorded": len(plan.recorded if module.check_mode else after),
         "duration": {"total": outcome.total, "migrations": outcome.seconds},
         "diff": {"before": lines(plan.recorded), "after": lines(after)},

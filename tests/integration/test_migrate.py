@@ -177,6 +177,24 @@ def test_a_killed_run_is_finished_by_the_next(instance: Callable[..., Instance])
     assert here.run("migrate")["unapplied"] == []
 
 
+def test_what_comes_after_the_last_migration_is_made_up_for(instance: Callable[..., Instance]) -> None:
+    """Content types and permissions come by signals when all is applied; a run can end just before."""
+    here = instance("2030.06.20", "2030.06.20", treenodes=0)
+    before = psql(here.database, "SELECT count(*) FROM auth_permission")
+    psql(
+        here.database,
+        """DELETE FROM auth_permission WHERE codename LIKE '%deeplink';
+           DELETE FROM django_content_type WHERE model = 'deeplink'""",
+    )
+    planned = here.check("migrate")
+    assert planned["changed"] and planned["plan"] == []
+    assert planned["unfinished"][0] == "content type catmaid.deeplink" and len(planned["unfinished"]) == 5
+    assert not here.check("migrate", app="auth")["changed"]
+    assert here.run("migrate")["unfinished"] == planned["unfinished"]
+    assert psql(here.database, "SELECT count(*) FROM auth_permission") == before
+    assert not here.run("migrate")["changed"]
+
+
 def child_of(process: subprocess.Popen[str]) -> int:
     """Return the process that runs the project's Python."""
     return int(run(["pgrep", "-P", str(process.pid)]).stdout.split()[0])

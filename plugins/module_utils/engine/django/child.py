@@ -241,8 +241,31 @@ def read_plan(config: Config, _channel: Channel, _current: Any) -> Dict[str, Any
         "unapplied": unapplied,
         "known": sorted(on_disk | replaced),
         "apps": sorted(loader.migrated_apps | loader.unmigrated_apps),
+        "unfinished": [] if unapplied or conflicts else unfinished(connection),
         "conflicts": {app: sorted(names) for app, names in conflicts.items()},
     }
+
+
+def unfinished(connection: Any) -> List[str]:
+    """Return the content types and permissions that a migrate command would still make after its last migration.
+
+    It makes them by signals, when all is applied: one that was killed just then has left nothing to apply.
+    """
+    from django.apps import apps
+    from django.contrib.auth.management import _get_all_permissions
+
+    models = [model for app in apps.get_app_configs() if app.models_module for model in app.get_models()]
+    permissions = _get_all_permissions  # type: Any
+    types = {(model._meta.app_label, model._meta.model_name) for model in models}
+    codenames = {codename for model in models for codename, _ in permissions(model._meta)}
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT app_label, model FROM django_content_type")
+        types -= {tuple(row) for row in cursor.fetchall()}
+        cursor.execute("SELECT codename FROM auth_permission")
+        codenames -= {row[0] for row in cursor.fetchall()}
+    return sorted(f"content type {app}.{model}" for app, model in types) + sorted(
+        f"permission {codename}" for codename in codenames
+    )
 
 
 def targets(config: Config, loader: Any) -> List[Tuple[str, Optional[str]]]:
@@ -318,11 +341,20 @@ def run_command(config: Config, _channel: Channel, _current: Any) -> Dict[str, A
     return {}
 
 
+def make_superuser(config: Config, _channel: Channel, _current: Any) -> Dict[str, Any]:
+    """Make a superuser through the model, so that the project's own signals see it; createsuperuser would ask."""
+    from django.contrib.auth import get_user_model
+
+    get_user_model().objects.create_superuser(config["username"], config["email"], config["password"])
+    return {}
+
+
 OPERATIONS = {
     "settings": read_settings,
     "plan": read_plan,
     "migrate": run_migrate,
     "command": run_command,
+    "superuser": make_superuser,
 }
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ class Plan:
 
     ``unknown`` are recorded migrations that the code lacks though it has their app: the database is newer.
     ``orphaned`` are those of apps that the code does not have at all: former releases used them.
+    ``unfinished`` is what a run that was ended after its last migration has not made any more.
     """
 
     steps: list[dict[str, Any]]
@@ -30,6 +31,7 @@ class Plan:
     unapplied: list[str]
     unknown: list[str]
     orphaned: list[str]
+    unfinished: list[str]
     fake_first: tuple[str, str] | None = None
 
 
@@ -89,6 +91,7 @@ def plan(runner: Runner, app: str = "", migration: str = "", fake_first: tuple[s
         unapplied=names(found["unapplied"]),
         unknown=unknown,
         orphaned=orphaned,
+        unfinished=[] if app else found["unfinished"],
         fake_first=fake_first,
     )
 
@@ -168,8 +171,9 @@ def _failure(doing: str, error: ChildError, watch: locks.Watch, lock_timeout: in
     """Return the error that says which migration failed, of what, and what had been done before it."""
     before = read(error.events)
     culprit = running(error.events)
-    what = f"migration {culprit}" if culprit else "migrate"
-    state = f"{len(before.applied + before.unapplied)} migrations before it were carried out"
+    count = len(before.applied + before.unapplied)
+    what = f"migration {culprit}" if culprit else "what the project does after its migrations" if count else "migrate"
+    state = f"{count} migrations before it were carried out"
     if error.sqlstate == LOCK_NOT_AVAILABLE:
         failure = locks.lock_not_available(doing, what, lock_timeout, watch)
     else:

@@ -150,6 +150,17 @@ class Runner:
         )
         return output
 
+    def make_superuser(self, username: str, email: str, password: str) -> None:
+        """Make a superuser that does not exist yet."""
+        self._run(
+            f"making the superuser {username}",
+            "superuser",
+            session=session(self.identity().server_version, 10),
+            username=username,
+            email=email,
+            password=password,
+        )
+
     def _ask(self, doing: str, operation: str, **values: Any) -> dict[str, Any]:
         session = {"default_transaction_read_only": "on", "lock_timeout": "10s"}
         events, _ = self._run(doing, operation, session=session, isolated=True, **values)
