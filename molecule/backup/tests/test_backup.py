@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 
 import pytest
 
@@ -105,10 +104,10 @@ def test_what_is_fresh_is_not_rebuilt_and_what_is_empty_is(instances, play):
 
 def test_no_secret_is_shown(instances, play):
     """Not by the most talkative output, with a password for the administrator in use."""
-    secret = "s3cr3t-'quoted\\"-pass"
+    secret = 's3cr3t-\'quoted"-pass'
     for instance in instances:
         literal = secret.replace("'", "''")
-        instance.run("cd / && runuser -u postgres -- psql -Xqc %s" % shlex.quote(f"ALTER ROLE postgres PASSWORD '{literal}'"))
+        instance.sql(f"ALTER ROLE postgres PASSWORD '{literal}'", "postgres")
     result = play(
         "backup", "-vvv", callback="default", catmaid_db_host="127.0.0.1", catmaid_db_admin_password=secret
     )

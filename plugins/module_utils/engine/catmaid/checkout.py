@@ -89,8 +89,7 @@ class Checkout:
 
     def modified(self, release: Release) -> list[str]:
         """Return the tracked files that were edited in the worktree."""
-        status = self._git("status", "--porcelain", "--untracked-files=no", cwd=release.source)
-        return [line[3:] for line in status.splitlines()]
+        return self._git("diff", "--name-only", "HEAD", cwd=release.source).splitlines()
 
     def prepare(self, release: Release) -> Release:
         """Fetch what is missing and make the worktree. A run that was killed half-way is begun anew."""
