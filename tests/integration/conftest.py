@@ -22,6 +22,16 @@ def server() -> Server:
     return Server()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _hurry() -> Iterator[None]:
+    """Let PostgreSQL not wait for the disk: every test makes and drops databases, and a host is thrown away."""
+    support.sql("postgres", "ALTER SYSTEM SET fsync TO off")
+    support.sql("postgres", "SELECT pg_reload_conf()")
+    yield
+    support.sql("postgres", "ALTER SYSTEM RESET fsync")
+    support.sql("postgres", "SELECT pg_reload_conf()")
+
+
 @pytest.fixture(scope="session")
 def template() -> Iterator[str]:
     """A database with the schema of support.py, for others to be copied from."""
