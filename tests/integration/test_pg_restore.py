@@ -339,3 +339,21 @@ def test_says_what_is_wrong(
 def flipped(content: bytes, place: int) -> bytes:
     """Return ``content`` with one bit changed."""
     return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+
+
+def test_keeps_encoding_and_locale(dest: str, unused: Unused) -> None:
+    newer = int(value("postgres", "SHOW server_version_num")) >= 170000
+    kinds = [
+        "ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'",
+        "LOCALE_PROVIDER icu ICU_LOCALE 'de-AT'",
+        *(["LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8'"] if newer else []),
+    ]
+    locale = (
+        "SELECT pg_encoding_to_char(encoding), datcollate, datctype, datlocprovider, to_jsonb(d) ->>"
+        f" '{'datlocale' if newer else 'daticulocale'}' FROM pg_database d WHERE datname = current_database()"
+    )
+    for kind in kinds:
+        original, target = unused(), unused()
+        sql("postgres", f"CREATE DATABASE {quoted(original)} TEMPLATE template0 {kind}")
+        assert restore(target, backup(original, dest)).changed
+        assert sql(target, locale) == sql(original, locale)

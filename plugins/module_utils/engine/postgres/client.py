@@ -99,6 +99,8 @@ def _reading_everything(user: str) -> list[str]:
         "--securebits=+no_setuid_fixup",
         f"--inh-caps=+{name}",
         f"--ambient-caps=+{name}",
+        # Or access(2), by which pg_restore looks for compressed files since version 16, would not count the right.
+        "--securebits=+no_setuid_fixup",
         "--pdeathsig=TERM",
         "--",
     ]

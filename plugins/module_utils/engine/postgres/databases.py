@@ -29,6 +29,8 @@ FIRST_WITH_STRATEGY = 150000
 # The comment of a database that is being made: whoever finds it later knows that it may go.
 UNFINISHED = "catmaid.admin: unfinished"
 MAXIMUM_NAME = 63
+# By pg_database.datlocprovider. A server that lacks one (icu before 15, builtin before 17) says so.
+PROVIDERS = {"i": ("icu", "ICU_LOCALE"), "b": ("builtin", "BUILTIN_LOCALE")}
 IN_USE = "55006"  # SQLSTATE object_in_use
 SWAP_ATTEMPTS = 5
 SESSION_INTERVAL = 0.05
@@ -142,8 +144,9 @@ def create(
         for key, value in (("ENCODING", encoding), ("LC_COLLATE", collate), ("LC_CTYPE", ctype)):
             if value:
                 options.append(f"{key} {sql.Literal(value).as_string(connection)}")
-        if provider == "i" and locale and connection.server_version >= FIRST_WITH_STRATEGY:
-            options.append(f"LOCALE_PROVIDER icu ICU_LOCALE {sql.Literal(locale).as_string(connection)}")
+        if provider in PROVIDERS and locale:
+            kind, option = PROVIDERS[provider]
+            options.append(f"LOCALE_PROVIDER {kind} {option} {sql.Literal(locale).as_string(connection)}")
         with connection.cursor() as cursor:
             try:
                 cursor.execute(f"CREATE DATABASE {quoted(name, connection)} {' '.join(options)}")

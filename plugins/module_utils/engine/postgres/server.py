@@ -107,6 +107,7 @@ class Server:
                     sslrootcert=self.ca_cert or None,
                     connect_timeout=10,
                     application_name="catmaid.admin",
+                    client_encoding="UTF8",  # names must survive in a database whose own encoding is SQL_ASCII
                     options=pgoptions(settings or {}),
                 )
         except psycopg2.Error as error:
