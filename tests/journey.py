@@ -29,6 +29,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+PYTHON = "/usr/bin/python3"
 GROUP = f"catmaid-journey-{os.getpid()}"
 SITE = "catmaid.example.org"
 TABLES = ("treenode", "treenode_edge", "connector", "treenode_connector", "review", "catmaid_skeleton_summary")
@@ -54,8 +55,8 @@ class Journey:
         self.repository = os.environ.get("CATMAID_REPO", "")
         self.version_from = os.environ.get("CATMAID_FROM", "2030.01.15")
         self.version_to = os.environ.get("CATMAID_TO", "2030.06.20")
-        self.python_from = os.environ.get("CATMAID_PYTHON_FROM", "/usr/bin/python3")
-        self.python_to = os.environ.get("CATMAID_PYTHON_TO", "/usr/bin/python3")
+        self.python_from = os.environ.get("CATMAID_PYTHON_FROM", PYTHON)
+        self.python_to = os.environ.get("CATMAID_PYTHON_TO", PYTHON)
         self.ssh: list[str] = []
         self.steps: list[tuple[str, float, str]] = []
         self.rows: dict[str, list[str]] = {}
@@ -100,9 +101,10 @@ class Journey:
             env=os.environ | {"CATMAID_TEST_VOLUMES": volumes},
         )
         self.ssh = ["ssh", "-F", started.stdout.split()[-1], f"catmaid-{self.image}"]
-        # An interpreter from elsewhere finds its own shared library only when the linker knows the folder.
-        prefixes = sorted({str(Path(python).parent.parent) for python in (self.python_from, self.python_to)})
-        self.on_host(f"printf '%s/lib\\n' {shlex.join(prefixes)} > /etc/ld.so.conf.d/pythons.conf && ldconfig")
+        # An interpreter from elsewhere finds its own shared library only in a folder that the linkers know.
+        for python in {self.python_from, self.python_to} - {PYTHON}:
+            self.on_host(f"ln -sf {shlex.quote(str(Path(python).parent.parent))}/lib/libpython*.so* /usr/local/lib/")
+        self.on_host("ldconfig")
         self.write_site(started.stdout.split()[-1])
         return self.on_host("echo $(. /etc/os-release; echo $PRETTY_NAME), PostgreSQL $(ls /usr/lib/postgresql)")
 
@@ -110,7 +112,7 @@ class Journey:
         """Write what a lab keeps: an inventory. And let Ansible find this checkout as the collection."""
         hosts = {f"catmaid-{self.image}": {"ansible_user": "root", "ansible_ssh_common_args": f"-F {ssh_config}"}}
         variables = {
-            "ansible_python_interpreter": "/usr/bin/python3",
+            "ansible_python_interpreter": PYTHON,
             "catmaid_repository": self.repository,
             "catmaid_server_name": SITE,
         }

@@ -24,7 +24,9 @@ def test_the_manifest_tells_what_the_backup_holds(instances):
         assert manifest["verified"] is True
         assert newest(instance).endswith("_2030.01.15")
         text = json.dumps(manifest)
-        assert instance.run("git -C /opt/catmaid/repository rev-parse 2030.01.15^{commit}") in text
+        assert (
+            instance.run("git -c safe.directory='*' -C /opt/catmaid/repository rev-parse 2030.01.15^{commit}") in text
+        )
         rows = {table["name"]: table["rows"] for table in manifest["tables"]}
         assert rows["treenode"] == instance.treenodes() == 10000
 
@@ -47,7 +49,9 @@ def test_a_restore_wants_the_name_of_the_database(instances, play):
 def test_a_damaged_backup_is_refused_and_nothing_touched(instances, play, harm):
     for instance in instances:
         instance.run("rm -rf /root/damaged && cp -a %s /root/damaged" % newest(instance))
-        largest = instance.run("find /root/damaged -type f ! -name manifest.json -printf '%s %p\\n' | sort -n | tail -n 1")
+        largest = instance.run(
+            "find /root/damaged -type f ! -name manifest.json -printf '%s %p\\n' | sort -n | tail -n 1"
+        )
         size, path = largest.split(" ", 1)
         if harm == "cut short":
             instance.run(f"truncate -s -1 {path}")
@@ -104,13 +108,11 @@ def test_what_is_fresh_is_not_rebuilt_and_what_is_empty_is(instances, play):
 
 def test_no_secret_is_shown(instances, play):
     """Not by the most talkative output, with a password for the administrator in use."""
-    secret = 's3cr3t-\'quoted"-pass'
+    secret = "s3cr3t-'quoted\"-pass"
     for instance in instances:
         literal = secret.replace("'", "''")
         instance.sql(f"ALTER ROLE postgres PASSWORD '{literal}'", "postgres")
-    result = play(
-        "backup", "-vvv", callback="default", catmaid_db_host="127.0.0.1", catmaid_db_admin_password=secret
-    )
+    result = play("backup", "-vvv", callback="default", catmaid_db_host="127.0.0.1", catmaid_db_admin_password=secret)
     assert result.rc == 0, result.output[-3000:]
     application = {instance.run("cat /opt/catmaid/secrets/database_password") for instance in instances}
     for hidden in (secret, json.dumps(secret)[1:-1], *application):
