@@ -78,8 +78,8 @@ def conninfo(database: str) -> str:
 def _reading_everything(user: str) -> list[str]:
     """Return the start of a command line that becomes ``user`` and keeps root's right to read files.
 
-    PostgreSQL's programs look for compressed files by access(2), which only counts the capabilities of another user than
-    root under no_setuid_fixup: without it pg_restore 16 and later take a zstd file for a plain one.
+    PostgreSQL's programs look for compressed files by access(2), which counts the capabilities of a user other than
+    root only under no_setuid_fixup: without it pg_restore 16 and later take a zstd file for a plain one.
     Peer authentication wants to see ``user``; backups belong to root, in folders that nobody else may enter. The child
     ends with us by setpriv's own option, because the kernel forgets such a wish when a process changes its user.
     """
@@ -99,8 +99,6 @@ def _reading_everything(user: str) -> list[str]:
         "--securebits=+no_setuid_fixup",
         f"--inh-caps=+{name}",
         f"--ambient-caps=+{name}",
-        # Or access(2), by which pg_restore looks for compressed files since version 16, would not count the right.
-        "--securebits=+no_setuid_fixup",
         "--pdeathsig=TERM",
         "--",
     ]
