@@ -24,6 +24,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import ansible
+
 CHECKOUT = Path(__file__).resolve().parent.parent
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "catmaid.admin"
 ARTIFACTS = CHECKOUT / ".artifacts"
@@ -140,12 +142,13 @@ def collect_logs(name: str, folder: Path, **environment: str) -> None:
 
 
 @contextmanager
-def hosts(group: str, *images: str) -> Iterator[str]:
-    """Start test hosts, yield their ssh configuration, and remove them whatever happens."""
+def fresh_host(image: str, volumes: str) -> Iterator[str]:
+    """Start a test host, yield its ssh configuration, and remove it whatever happens."""
+    group = f"catmaid-it-{os.getpid()}"
+    environment = os.environ | {"CATMAID_TEST_VOLUMES": volumes}
+    argv = ["tests/hosts/up", group, image]
     try:
-        started = subprocess.run(
-            ["tests/hosts/up", group, *images], cwd=CHECKOUT, check=True, stdout=subprocess.PIPE, text=True
-        )
+        started = subprocess.run(argv, cwd=CHECKOUT, env=environment, check=True, stdout=subprocess.PIPE, text=True)
         yield started.stdout.strip()
     finally:
         call(["tests/hosts/down", group])
@@ -153,18 +156,15 @@ def hosts(group: str, *images: str) -> Iterator[str]:
 
 def integration(image: str, folder: Path) -> bool:
     """Run the integration tests inside a fresh host, with its own Python and its own PostgreSQL."""
-    import ansible
-
-    # Modules run there with the ansible.module_utils of our ansible-core, as they do when Ansible sends them.
-    core = f"{Path(ansible.__file__).parent}:/opt/ansible:ro"
-    os.environ["CATMAID_TEST_VOLUMES"] = core
+    host = f"catmaid-{image}"
+    terminal = "-tt" if sys.stdout.isatty() else "-T"
     remote = ["env", f"--chdir=/opt/{MODULE_FOLDER}", "PYTHONPATH=/opt", "PYTHONDONTWRITEBYTECODE=1"]
     remote += ["python3", "-m", "pytest", "-p", "no:cacheprovider", *pytest_arguments("tests/integration")]
-    with hosts(f"catmaid-it-{os.getpid()}", image) as ssh_config:
-        terminal = "-tt" if sys.stdout.isatty() else "-T"
-        passed = call(["ssh", terminal, "-F", ssh_config, f"catmaid-{image}", shlex.join(remote)])
+    # Modules run there with the ansible.module_utils of our ansible-core, as they do when Ansible sends them.
+    with fresh_host(image, volumes=f"{Path(ansible.__file__).parent}:/opt/ansible:ro") as ssh_config:
+        passed = call(["ssh", terminal, "-F", ssh_config, host, shlex.join(remote)])
         if not passed:
-            collect_logs(f"integration-{image}", folder, CATMAID_SSH_CONFIG=ssh_config, CATMAID_LIMIT=image)
+            collect_logs(f"integration-{image}", folder, CATMAID_SSH_CONFIG=ssh_config, CATMAID_LIMIT=host)
     return passed
 
 
