@@ -275,7 +275,7 @@ def test_restores_as_the_owner_of_the_database(spatial: str, dest: str, unused: 
 
 
 def test_restores_roles_that_are_missing(database: str, dest: str, unused: Unused) -> None:
-    lost, group = "it lost; \"role'", "it group"
+    lost, group, target = "it lost; \"role'", "it group", unused()
     sql(
         database,
         f"CREATE ROLE {quoted(group)}; CREATE ROLE {quoted(lost)} LOGIN PASSWORD 'x' IN ROLE {quoted(group)};"
@@ -285,7 +285,7 @@ def test_restores_roles_that_are_missing(database: str, dest: str, unused: Unuse
     try:
         shadow = f"SELECT rolpassword, rolcanlogin FROM pg_authid WHERE rolname = $q${lost}$q$"
         password = sql("postgres", shadow)
-        archive, target = backup(database, dest), unused()
+        archive = backup(database, dest)
         without = backup(database, dest, globals=False)
         sql(database, f"DROP OWNED BY {quoted(lost)}; DROP ROLE {quoted(lost)}; DROP ROLE {quoted(group)}")
         for options in ({}, {"check": True}):
