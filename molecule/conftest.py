@@ -99,10 +99,21 @@ def finish(process: subprocess.Popen) -> Play:
     return Play(process.returncode, output[output.find("{\n") :] if output.rstrip().endswith("}") else output)
 
 
+class Player:
+    """Runs the collection's playbooks on all hosts."""
+
+    start = staticmethod(start)
+    finish = staticmethod(finish)
+
+    def __call__(self, *arguments: str, **variables: object) -> Play:
+        """Run one to its end."""
+        return finish(start(*arguments, **variables))
+
+
 @pytest.fixture
-def play():
+def play() -> Player:
     """Run one of the collection's playbooks on all hosts, and return how it ended."""
-    return lambda *arguments, **variables: finish(start(*arguments, **variables))
+    return Player()
 
 
 @pytest.fixture(scope="session")

@@ -77,12 +77,12 @@ describe:
 path:
   description: Folder of the release.
   returned: success
-  type: path
+  type: str
   sample: /opt/catmaid/releases/2021.12.21
 source:
   description: Source tree of the release.
   returned: success
-  type: path
+  type: str
   sample: /opt/catmaid/releases/2021.12.21/source
 prepared:
   description: Whether the source tree is there now; false only in check mode.

@@ -41,7 +41,7 @@ RETURN = r"""
 static_root:
   description: Folder of the static files. Empty in check mode, when the settings are not there to be asked.
   returned: success
-  type: path
+  type: str
   sample: /opt/catmaid/releases/2021.12.21/static
 files:
   description: Number of files and links in it.

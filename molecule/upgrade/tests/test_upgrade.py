@@ -8,8 +8,6 @@ from __future__ import annotations
 import json
 import time
 
-from conftest import finish, start
-
 SLEEPING = "SELECT count(*) FROM pg_stat_activity WHERE query ILIKE '%pg_sleep%' AND pid <> pg_backend_pid()"
 
 
@@ -62,17 +60,17 @@ def test_a_release_that_answers_with_errors_is_undone(instances, play):
         serves_as_before(instance)
 
 
-def test_killing_the_migration_leaves_the_old_release_serving(instances):
+def test_killing_the_migration_leaves_the_old_release_serving(instances, play):
     for instance in instances:
         instance.sql("ALTER DATABASE catmaid SET catmaid.slow_seconds = 60")
-    running = start("upgrade", catmaid_version="2030.12.21")
+    running = play.start("upgrade", catmaid_version="2030.12.21")
     for instance in instances:
         deadline = time.monotonic() + 180
         while instance.sql(SLEEPING) == "0":
             assert time.monotonic() < deadline and running.poll() is None
             time.sleep(0.5)
         instance.run("pkill -KILL -f 'catmaid.admin [m]igrate'")
-    result = finish(running)
+    result = play.finish(running)
     assert result.rc != 0
     for instance in instances:
         assert "was undone" in result.messages(instance.name)
