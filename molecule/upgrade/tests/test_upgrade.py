@@ -106,3 +106,14 @@ def test_check_mode_predicts_the_upgrade(instances, play):
     for instance in instances:
         serves_as_before(instance, "2030.12.21")
         assert predicted.changed(instance.name) == result.changed(instance.name)
+
+
+def test_a_development_version_is_recognized(instances, play):
+    """Its code writes its version in another way than git."""
+    result = play("upgrade", catmaid_version="dev")
+    assert result.rc == 0, result.output
+    again = play("upgrade", catmaid_version="dev")
+    for instance in instances:
+        serves_as_before(instance, instance.version())
+        assert instance.version().startswith("2030.12.21.dev2+g")
+        assert again.changed(instance.name) == []
