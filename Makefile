@@ -2,7 +2,7 @@
 RUN := tests/tools tests/run.py
 LINTS := python format types yaml spelling changelog docs ansible shell
 
-.PHONY: help demo test acceptance lint $(LINTS:%=lint-%) sanity test-unit test-integration molecule hosts changelog build clean
+.PHONY: help demo test acceptance lint $(LINTS:%=lint-%) sanity test-unit test-integration molecule docs hosts changelog build clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 20
@@ -35,6 +35,9 @@ test-integration: ## Tests inside a fresh host (IMAGE=bookworm or trixie, PYTEST
 
 molecule: ## Scenarios on two systemd hosts (SCENARIO=upgrade, HOSTS=mine keeps the hosts under that name)
 	@$(RUN) molecule$(if $(SCENARIO),-$(SCENARIO))
+
+docs: ## Write the roles' READMEs from their argument specs
+	@tests/tools sh -c 'for role in roles/*; do aar-doc "$$role" markdown; done'
 
 hosts: ## Make the images of the test hosts
 	@tests/hosts/image
