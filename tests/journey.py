@@ -158,7 +158,8 @@ class Journey:
         counts = self.sql("SELECT " + ", ".join(f"(SELECT count(*) FROM ONLY {table})" for table in TABLES))
         self.rows[moment] = counts.split("|")
         self.content[moment] = self.sql(CONTENT)
-        return f"{self.rows[moment][0]} treenodes, database {self.sql('SELECT pg_size_pretty(pg_database_size(current_database()))')}"
+        size = self.sql("SELECT pg_size_pretty(pg_database_size(current_database()))")
+        return f"{self.rows[moment][0]} treenodes, database {size}"
 
     def page(self) -> str:
         """Return what a browser would see of the start page."""

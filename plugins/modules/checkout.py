@@ -70,7 +70,8 @@ commit:
   type: str
   sample: 7d9f836180d199d9d7321f3c57d1d1ed96dcfdd5
 describe:
-  description: What C(git describe) calls it. In check mode the version or a short hash, when the commit is not fetched yet.
+  description:
+    - What C(git describe) calls it. In check mode the version or a short hash, when the commit is not fetched yet.
   returned: success
   type: str
   sample: 2021.12.21-305-g7d9f83618
@@ -143,7 +144,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         raise CatmaidError(
             f"preparing {release.source}",
             f"tracked files were edited there: {', '.join(checkout.modified(release)[:8])}",
-            "Commit them on a branch of your own repository and name that as the version, or undo them with git checkout.",
+            "Commit them on a branch of your own repository and name that as the version, or undo them.",
         )
     changed = not prepared
     if changed and not module.check_mode:

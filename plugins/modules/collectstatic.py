@@ -11,7 +11,8 @@ short_description: Collect the static files of a release
 version_added: "1.0.0"
 author: catmaid.admin contributors (@catmaid)
 description:
-  - Runs Django's C(collectstatic) with the virtual environment on C(PATH), as CATMAID's compressors need it, and never asks.
+  - Runs Django's C(collectstatic) with the virtual environment on C(PATH), as CATMAID's compressors need it, and never
+    asks.
   - Whether there is something to do is told by a fingerprint of C(STATIC_ROOT) that is kept beside that folder, for the
     command itself always reports work. A collection that was cut short is done anew.
 extends_documentation_fragment:

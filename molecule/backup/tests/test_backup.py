@@ -48,7 +48,7 @@ def test_a_restore_wants_the_name_of_the_database(instances, play):
 @pytest.mark.parametrize("harm", ["cut short", "one bit flipped"])
 def test_a_damaged_backup_is_refused_and_nothing_touched(instances, play, harm):
     for instance in instances:
-        instance.run("rm -rf /root/damaged && cp -a %s /root/damaged" % newest(instance))
+        instance.run(f"rm -rf /root/damaged && cp -a {newest(instance)} /root/damaged")
         largest = instance.run(
             "find /root/damaged -type f ! -name manifest.json -printf '%s %p\\n' | sort -n | tail -n 1"
         )
@@ -56,8 +56,10 @@ def test_a_damaged_backup_is_refused_and_nothing_touched(instances, play, harm):
         if harm == "cut short":
             instance.run(f"truncate -s -1 {path}")
         else:
-            flip = f"f = open('{path}', 'r+b'); f.seek({int(size) // 2}); b = f.read(1)[0]; f.seek(-1, 1); f.write(bytes([b ^ 1]))"
-            instance.run(f'python3 -c "{flip}"')
+            middle = int(size) // 2
+            byte = instance.run(f"od -An -tu1 -j {middle} -N 1 {path}")
+            flipped = f"\\\\{int(byte) ^ 1:03o}"
+            instance.run(f"printf '{flipped}' | dd of={path} bs=1 seek={middle} conv=notrunc status=none")
     before = [(instance.sql(ROWS), instance.databases()) for instance in instances]
     result = play("restore", catmaid_restore_confirm="catmaid", catmaid_restore_backup="/root/damaged")
     assert result.rc != 0

@@ -15,6 +15,7 @@ from .house import CHECKOUT, MODULES, PLAYBOOKS, ROLES, mappings, names, read, y
 
 NAME = re.compile(r"(?<!ansible_collections\.)\bcatmaid\.admin\.([a-z_][a-z0-9_]*)")
 ROLE_ACTIONS = ("include_role", "import_role", "ansible.builtin.include_role", "ansible.builtin.import_role")
+PLAYED = re.compile(r"\bplay(?:\.start)?\(\s*\"([a-z_]+)\"")
 LINES_AT_MOST = 400
 
 
@@ -46,6 +47,12 @@ def used_playbooks(content: Any) -> set[str]:
     return found
 
 
+def played_playbooks() -> set[str]:
+    """Return the playbooks that the tests of scenarios run themselves."""
+    tests = CHECKOUT.glob("molecule/*/tests/test_*.py")
+    return {name for path in tests for name in PLAYED.findall(path.read_text(encoding="utf-8"))}
+
+
 def closure(start: Iterable[str], more: dict[str, set[str]]) -> set[str]:
     """Return the names that lead from ``start`` to others, those included."""
     found: set[str] = set()
@@ -63,7 +70,7 @@ def uncovered() -> list[str]:
     playbooks = {name: read(CHECKOUT / f"playbooks/{name}.yml") for name in PLAYBOOKS}
     roles = {name: [read(path) for path in yaml_files(f"roles/{name}")] for name in ROLES}
     imports = {name: used_playbooks(content) for name, content in playbooks.items()}
-    covered_playbooks = closure(used_playbooks(scenarios), imports) & set(PLAYBOOKS)
+    covered_playbooks = closure(used_playbooks(scenarios) | played_playbooks(), imports) & set(PLAYBOOKS)
     direct = used_roles(scenarios).union(*(used_roles(playbooks[name]) for name in covered_playbooks))
     covered_roles = closure(direct, {name: used_roles(content) for name, content in roles.items()})
     missing = [f"playbook {name}" for name in PLAYBOOKS if name not in covered_playbooks]
