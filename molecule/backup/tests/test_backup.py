@@ -58,7 +58,7 @@ def test_a_damaged_backup_is_refused_and_nothing_touched(instances, play, harm):
         else:
             middle = int(size) // 2
             byte = instance.run(f"od -An -tu1 -j {middle} -N 1 {path}")
-            flipped = f"\\\\{int(byte) ^ 1:03o}"
+            flipped = f"\\{int(byte) ^ 1:03o}"
             instance.run(f"printf '{flipped}' | dd of={path} bs=1 seek={middle} conv=notrunc status=none")
     before = [(instance.sql(ROWS), instance.databases()) for instance in instances]
     result = play("restore", catmaid_restore_confirm="catmaid", catmaid_restore_backup="/root/damaged")
