@@ -76,7 +76,7 @@ options:
     elements: str
   restore_roles:
     description:
-      - Create the roles that do not exist from the file next to the dump. Roles that exist are not touched.
+      - Create the roles that do not exist from the file next to the dump, if it has one. Roles that exist are not touched.
       - Without it, a missing owner is an error before anything is touched.
     type: bool
     default: false

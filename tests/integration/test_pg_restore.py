@@ -290,7 +290,7 @@ def test_restores_roles_that_are_missing(database: str, dest: str, unused: Unuse
         sql(database, f"DROP OWNED BY {quoted(lost)}; DROP ROLE {quoted(lost)}; DROP ROLE {quoted(group)}")
         for options in ({}, {"check": True}):
             assert "do not exist: \"role'" in restore(target, archive, **options).error.replace("role'\".", "role'")
-        assert "they are not in this backup" in restore(target, without, restore_roles=True).error
+        assert "with a backup that has its roles beside it" in restore(target, without, restore_roles=True).error
         assert target not in names()
 
         sql("postgres", f"ALTER ROLE {quoted(support.OWNER)} CONNECTION LIMIT 77")  # must not be put back

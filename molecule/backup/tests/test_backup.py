@@ -70,6 +70,29 @@ def test_a_damaged_backup_is_refused_and_nothing_touched(instances, play, harm):
         assert instance.get("/")[0] == 200
 
 
+def test_a_restore_that_the_application_cannot_work_with_is_undone(instances, play):
+    """An archive of pg_dump itself, of a database that lacks a table: whole, but of no use."""
+    for instance in instances:
+        instance.run("rm -f /tmp/useless")
+        for command in (
+            "createdb --template=template0 useless",
+            "pg_dump -Fc -f /tmp/useless catmaid",
+            "pg_restore --exit-on-error -d useless /tmp/useless",
+            "psql -Xqc 'DROP TABLE project CASCADE' useless",
+            "pg_dump -Fc -f /tmp/useless useless",
+            "dropdb useless",
+        ):
+            instance.run(f"cd /tmp && runuser -u postgres -- {command}")
+    before = [instance.sql(ROWS) for instance in instances]
+    result = play("restore", catmaid_restore_confirm="catmaid", catmaid_restore_backup="/tmp/useless")
+    assert result.rc != 0
+    for instance, rows in zip(instances, before):
+        assert "the database from before serves again" in result.messages(instance.name)
+        assert instance.sql(ROWS) == rows
+        assert instance.get("/projects/")[0] == 200
+        assert any(name.startswith("catmaid_failed_restore_") for name in instance.databases())
+
+
 def test_a_destroyed_table_comes_back(instances, play):
     before = [instance.sql(ROWS) for instance in instances]
     for instance in instances:

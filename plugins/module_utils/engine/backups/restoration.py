@@ -245,16 +245,17 @@ def _missing_roles(
         raise CatmaidError(
             doing,
             f"the roles that are to own its objects do not exist: {', '.join(lacking)}",
-            "Create them, or set restore_roles when the backup has its roles beside it.",
+            "Create them, or set restore_roles with a backup that has its roles beside it.",
             missing_roles=lacking,
         )
     return makeable
 
 
 def _globals(source: verify.Source) -> str:
+    """Return the roles beside the dump; a foreign archive has none."""
     name = (source.manifest or {}).get("globals")
     if not name:
-        raise CatmaidError(f"restoring the roles of {source.archive}", "they are not in this backup")
+        return ""
     with open(os.path.join(source.folder, str(name)), encoding="utf-8") as file:
         return file.read()
 
