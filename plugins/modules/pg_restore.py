@@ -76,7 +76,8 @@ options:
     elements: str
   restore_roles:
     description:
-      - Create the roles that do not exist from the file next to the dump, if it has one. Roles that exist are not touched.
+      - Create the roles that do not exist from the file next to the dump, if it has one. Those that exist stay as they
+        are.
       - Without it, a missing owner is an error before anything is touched.
     type: bool
     default: false
