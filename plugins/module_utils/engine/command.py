@@ -188,8 +188,7 @@ def _feed(pipe: IO[bytes], text: str) -> None:
 
 
 def _read_lines(pipe: IO[bytes] | None, lines: deque[str], seen: Callable[[str], None] | None) -> None:
-    assert pipe is not None
-    for raw in pipe:
+    for raw in pipe or ():
         line = raw.decode("utf-8", "replace").rstrip("\n")
         lines.append(line)
         if seen:

@@ -78,7 +78,10 @@ def tree_size(path: str) -> int:
     """Return the bytes of all files below ``path`` (or of the file itself)."""
     if os.path.isfile(path):
         return os.path.getsize(path)
-    return sum(os.path.getsize(os.path.join(folder, name)) for folder, _, names in os.walk(path) for name in names)
+    total = 0
+    for folder, _folders, names in os.walk(path):
+        total += sum(os.path.getsize(os.path.join(folder, name)) for name in names)
+    return total
 
 
 def free_bytes(path: str) -> int:

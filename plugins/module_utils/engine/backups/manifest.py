@@ -72,6 +72,6 @@ def file_problems(folder: str, manifest: dict[str, Any], *, checksums: bool) -> 
             problems.append(f"{name}: its contents have changed (SHA-256)")
     if manifest["verified"] is not True:
         problems.append("it was never verified")
-    if not any(str(file["path"]).split("/")[0] == manifest["dump"]["path"] for file in manifest["files"]):
+    if not any(str(file["path"]).split("/", maxsplit=1)[0] == manifest["dump"]["path"] for file in manifest["files"]):
         problems.append("it lists no file of the dump")
     return problems

@@ -72,7 +72,7 @@ def main() -> None:
             where=frames(error),
             output=channel.output.getvalue()[-OUTPUT_KEPT:],
         )
-        sys.exit(1)
+        raise SystemExit(1) from None
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -224,7 +224,7 @@ def read_plan(config: Config, _channel: Channel, _current: Any) -> Dict[str, Any
             [m.app_label, m.name] for m, back in executor.migration_plan(loader.graph.leaf_nodes()) if not back
         ]
         first = [tuple(config["fake_first"])] if config["fake_first"] else []
-        faked = {(m.app_label, m.name) for m, _ in executor.migration_plan(first)}
+        faked = {(m.app_label, m.name) for m, _back in executor.migration_plan(first)}
         for migration, backwards in executor.migration_plan(targets(config, loader)):
             plan.append(
                 {
@@ -257,7 +257,7 @@ def unfinished(connection: Any) -> List[str]:
     models = [model for app in apps.get_app_configs() if app.models_module for model in app.get_models()]
     permissions = _get_all_permissions  # type: Any
     types = {(model._meta.app_label, model._meta.model_name) for model in models}
-    codenames = {codename for model in models for codename, _ in permissions(model._meta)}
+    codenames = {codename for model in models for codename, _name in permissions(model._meta)}
     with connection.cursor() as cursor:
         cursor.execute("SELECT app_label, model FROM django_content_type")
         types -= {tuple(row) for row in cursor.fetchall()}

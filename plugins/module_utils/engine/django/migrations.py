@@ -100,7 +100,7 @@ def strangers(
     rows: Sequence[tuple[str, str]], known: Sequence[Sequence[str]], apps: Sequence[str]
 ) -> tuple[list[str], list[str]]:
     """Return the recorded migrations that the code lacks: of apps that it has, and of apps that it does not have."""
-    on_disk = {(app, name) for app, name in known}
+    on_disk = {tuple(key) for key in known}
     missing = [row for row in rows if row not in on_disk]
     return names(row for row in missing if row[0] in apps), names(row for row in missing if row[0] not in apps)
 

@@ -111,7 +111,7 @@ class Runner:
         **options: Any,
     ) -> Events:
         """Run migrate and return its events; ``fake_first`` is recorded before, with all that it depends on."""
-        events, _ = self._run(
+        events, _output = self._run(
             "running migrate",
             "migrate",
             session=session(self.identity().server_version, lock_timeout),
@@ -137,7 +137,7 @@ class Runner:
 
         Without the system checks: CATMAID's write to the database. ``atomic`` puts all it does into one transaction.
         """
-        _, output = self._run(
+        _events, output = self._run(
             f"running {names[0]}",
             "command",
             session=session(self.identity().server_version, lock_timeout),
@@ -163,7 +163,7 @@ class Runner:
 
     def _ask(self, doing: str, operation: str, **values: Any) -> dict[str, Any]:
         session = {"default_transaction_read_only": "on", "lock_timeout": "10s"}
-        events, _ = self._run(doing, operation, session=session, isolated=True, **values)
+        events, _output = self._run(doing, operation, session=session, isolated=True, **values)
         return dict(events[-1]["value"])
 
     def _run(

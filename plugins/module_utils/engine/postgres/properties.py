@@ -100,8 +100,7 @@ def read(connection: Any, name: str) -> Properties | None:
 
 def apply(connection: Any, name: str, wanted: Properties, comment: str | None = None) -> None:
     """Give database ``name`` the owner, rights, settings, comment and limit of ``wanted``, in this transaction."""
-    have = read(connection, name)
-    assert have is not None
+    have = read(connection, name) or wanted
     for statement in statements(connection, name, have, wanted, wanted.comment if comment is None else comment):
         with connection.cursor() as cursor:
             cursor.execute(statement)
@@ -142,7 +141,7 @@ def _grantee(name: str, connection: Any) -> str:
 
 
 def _setting(entry: str, connection: Any) -> str:
-    name, _, value = entry.partition("=")
+    name, value = entry.split("=", 1)
     # A name may have a dot (an extension's or an application's own setting): each part is an identifier.
     identifier = ".".join(quoted(part, connection) for part in name.split("."))
     literal = value if name.lower() in _LISTS else sql.Literal(value).as_string(connection)
