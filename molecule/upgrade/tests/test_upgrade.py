@@ -95,6 +95,17 @@ def test_an_unknown_version_is_explained(instances, play):
         assert result.changed(instance.name) == []
 
 
+def test_an_interpreter_that_does_not_fit_is_refused_before_anything_stops(instances, play):
+    for instance in instances:
+        instance.run(
+            "printf '#!/bin/sh\\necho 3.5\\n' > /usr/local/bin/old-python && chmod 0755 /usr/local/bin/old-python"
+        )
+    result = play("upgrade", catmaid_version="maintenance/2030.01.15", catmaid_python="/usr/local/bin/old-python")
+    for instance in instances:
+        assert "runs on Python 3.8" in result.messages(instance.name)
+        serves_as_before(instance)
+
+
 def test_check_mode_predicts_the_upgrade(instances, play):
     """The release was prepared by the run that was killed; what is left to do is told as it then happens."""
     predicted = play("upgrade", "--check", catmaid_version="2030.12.21")

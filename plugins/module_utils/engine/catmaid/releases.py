@@ -24,7 +24,7 @@ AHEAD = 100
 
 @dataclass(frozen=True)
 class Facts:
-    """``python_min`` to ``python_max`` are the versions on which a release was seen to install and run."""
+    """``python_min`` to ``python_max`` are the versions that a release names, less those that were seen to fail."""
 
     python_min: str
     python_max: str
@@ -39,7 +39,7 @@ _OLD_PIP, _OLD_SETUPTOOLS = "pip<24.1", "setuptools<58"
 _KNOWN = {
     "2019": Facts("3.6", "3.7", _OLD_PIP, _OLD_SETUPTOOLS, 10, STATISTICS_COMMANDS[1]),
     "2020": Facts("3.6", "3.7", _OLD_PIP, _OLD_SETUPTOOLS, 11, STATISTICS_COMMANDS[0]),
-    "2021": Facts("3.8", "3.8", _OLD_PIP, _OLD_SETUPTOOLS, 12, STATISTICS_COMMANDS[0]),
+    "2021": Facts("3.6", "3.9", _OLD_PIP, _OLD_SETUPTOOLS, 12, STATISTICS_COMMANDS[0]),
     "development": Facts("3.8", "3.10", _OLD_PIP, _OLD_SETUPTOOLS, 13, STATISTICS_COMMANDS[0]),
     "later": Facts("3.8", "", "pip", "setuptools", 13, STATISTICS_COMMANDS[0]),
 }
