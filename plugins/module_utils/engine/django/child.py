@@ -135,7 +135,7 @@ def leads_to(database: Dict[str, Any], expected: List[str]) -> bool:
     try:
         import psycopg2 as driver
     except ImportError:
-        import psycopg as driver  # type: ignore
+        import psycopg as driver  # type: ignore  # (it has no types here: projects bring it, we do not)
 
     known = ("sslmode", "sslrootcert", "sslcert", "sslkey", "service", "passfile")
     arguments = {key: value for key, value in (database.get("OPTIONS") or {}).items() if key in known}
