@@ -1,13 +1,12 @@
 # Copyright (c) 2026, catmaid.admin contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""pg_dump of one snapshot, with the rows of that very snapshot counted beside it."""
+"""pg_dump of one snapshot, and the rows of that very snapshot."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -64,9 +63,8 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Dumped:
-    """What came of it: rows by the table's number, seconds for the dump alone."""
+    """What came of it: seconds for the dump alone, and what wrote it."""
 
-    rows: dict[int, int]
     seconds: float
     pg_dump_version: str
 
@@ -181,32 +179,30 @@ def naming_blockers(connection: Any, doing: str, lock_wait: float) -> Iterator[N
 
 
 def run(server: Server, database: str, shot: Snapshot, plan: Plan, path: str) -> Dumped:
-    """Write an archive of ``database`` as the snapshot sees it to ``path``, and count the rows meanwhile."""
+    """Write an archive of ``database`` as the snapshot sees it to ``path``.
+
+    Nothing is counted meanwhile: on a host with few cores the server's work for it would make the dump slower.
+    """
     version = int(shot.connection.server_version)
     pg_dump_version = client.version_of(program("pg_dump", version))
     args = arguments(plan, path, shot.name, int(pg_dump_version.split(".")[0]))
-    gone = {table.oid for table in plan.without}
-    with ThreadPoolExecutor(1) as pool:
-        counting = pool.submit(_count, shot, gone)
-        try:
-            # Started by this thread, not by one of the pool: the child lives only as long as the thread.
-            result = client.run(
-                server, "pg_dump", args, database, version=version, doing=f"dumping database {database}", files=True
-            )
-        except CatmaidError as error:
-            shot.connection.cancel()
-            counting.exception()
-            stderr = str(error.details.get("stderr", ""))
-            # A worker that does not wait, and the leader that waited long enough.
-            if "could not obtain lock on relation" in stderr or "Query was: LOCK TABLE" in stderr:
-                remedy = "Somebody waits for an exclusive lock on that table: try again when that is done."
-                raise LockedOutError(error.doing, error.cause, remedy, **error.details) from error
-            raise
-        except BaseException:
-            shot.connection.cancel()
-            raise
-        rows = counting.result()
-    return Dumped(rows, result.seconds, pg_dump_version)
+    try:
+        result = client.run(
+            server, "pg_dump", args, database, version=version, doing=f"dumping database {database}", files=True
+        )
+    except CatmaidError as error:
+        stderr = str(error.details.get("stderr", ""))
+        # A worker that does not wait, and the leader that waited long enough.
+        if "could not obtain lock on relation" in stderr or "Query was: LOCK TABLE" in stderr:
+            remedy = "Somebody waits for an exclusive lock on that table: try again when that is done."
+            raise LockedOutError(error.doing, error.cause, remedy, **error.details) from error
+        raise
+    return Dumped(result.seconds, pg_dump_version)
+
+
+def count_rows(shot: Snapshot, without: Collection[int]) -> dict[int, int]:
+    """Return the rows that the snapshot sees, by the table's number, of all tables but those ``without``."""
+    return {table.oid: catalog.rows(shot.connection, table) for table in shot.tables if table.oid not in without}
 
 
 def _lock(connection: Any, tables: Sequence[Table], doing: str, lock_wait: float) -> bool:
@@ -237,7 +233,3 @@ def _who_holds_exclusively(connection: Any) -> list[str]:
             "   AND d.datname = current_database() AND l.pid <> pg_backend_pid()"
         )
         return [str(row[0]) for row in cursor.fetchall()]
-
-
-def _count(shot: Snapshot, without: Collection[int]) -> dict[int, int]:
-    return {table.oid: catalog.rows(shot.connection, table) for table in shot.tables if table.oid not in without}
