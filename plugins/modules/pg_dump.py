@@ -200,7 +200,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.catmaid.admin.plugins.module_utils import _ansible
-from ansible_collections.catmaid.admin.plugins.module_utils.engine.backups import archive, store
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.backups import archive, selection, store
 
 
 def main() -> None:
@@ -262,7 +262,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         "id": name,
         "path": backup.path if backup else f"{store.folder(request.dest, request.database)}/{name}",
         "diff": {"before": {"newest_backup": before}, "after": {"newest_backup": name if changed else before}},
-        "left_out": archive.planned_left_out(prepared),
+        "left_out": selection.left_out(prepared.plan),
     }
     if backup:
         manifest = backup.manifest

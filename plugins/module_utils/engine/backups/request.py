@@ -1,0 +1,49 @@
+# Copyright (c) 2026, catmaid.admin contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a backup is asked to be, and what was found out about it before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..catmaid import facts
+from ..postgres import dump
+from ..postgres.server import Server
+from . import store
+
+
+@dataclass(frozen=True)
+class Request:
+    """What somebody asks for."""
+
+    server: Server
+    database: str
+    dest: str
+    format: str = "directory"
+    jobs: int | None = None
+    materializations: str = "safe"
+    exclude_tables: Sequence[str] = ()
+    exclude_table_data: Sequence[str] = ()
+    allow_incomplete: bool = False
+    compression: str = "auto"
+    compression_level: int | None = None
+    globals: bool = True
+    project_path: str | None = None
+    project_user: str | None = None
+    min_age: str | None = None
+    lock_wait: float = 60
+    requested_by: str = ""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a run would do, found out without writing anything."""
+
+    id: str
+    young: store.Backup | None
+    newest: store.Backup | None
+    plan: dump.Plan
+    source: facts.Source | None
+    bytes: int

@@ -1,0 +1,151 @@
+# Copyright (c) 2026, catmaid.admin contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What one run writes: the archive, what stands beside it, and the manifest that proves both."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import socket
+import stat
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from .. import files
+from ..django import migrations
+from ..errors import CatmaidError
+from ..postgres import catalog, dump, properties, roles, toc
+from ..postgres.catalog import Table
+from . import manifest, selection, store
+from .request import Prepared, Request
+
+DUMP = {"directory": "dump", "custom": "dump.pgc"}
+GLOBALS = "globals.sql"
+LOCKED_OUT_ATTEMPTS = 3
+LOCKED_OUT_PAUSE = 2.0
+
+
+def write(request: Request, prepared: Prepared, partial: str) -> None:
+    started = store.now()
+    path = os.path.join(partial, DUMP[request.format])
+    without = {table.oid for table in prepared.plan.without}
+    for attempt in range(1, LOCKED_OUT_ATTEMPTS + 1):
+        os.mkdir(partial, 0o700)
+        _hand_to(partial, request.server.os_user)
+        try:
+            with dump.snapshot(request.server, request.database, without, request.lock_wait) as shot:
+                dumped = dump.run(request.server, request.database, shot, prepared.plan, path)
+                rows = dump.count_rows(shot, without)
+                about = _about(shot.connection, request.database)
+                tables, configuration = shot.tables, catalog.configuration_tables(shot.connection)
+            break
+        except dump.LockedOutError:
+            if attempt == LOCKED_OUT_ATTEMPTS:
+                raise
+            store.remove(partial)
+            time.sleep(LOCKED_OUT_PAUSE * attempt)  # whoever waits for our lock has it now, and will be done
+    _take_back(partial)
+    missing = []
+    if request.globals:
+        missing = roles.dump(request.server, request.database, os.path.join(partial, GLOBALS))
+    version = int(about["postgresql"]["number"])
+    with ThreadPoolExecutor(1) as pool:
+        hashed = pool.submit(manifest.describe_files, partial)
+        read_back = toc.read_back(path, version)
+        described = hashed.result()
+    _check_contents(toc.contents(path, version), prepared.plan, tables, configuration, path)
+    hidden = {table.oid for table in prepared.plan.without_rows}
+    finished = store.now()
+    about["postgresql"]["pg_dump"] = dumped.pg_dump_version
+    manifest_of = {
+        "format": manifest.FORMAT,
+        "id": prepared.id,
+        "host": socket.gethostname(),
+        "requested_by": request.requested_by,
+        "started": store.format_time(started),
+        "finished": store.format_time(finished),
+        "seconds": {"dump": dumped.seconds, "read_back": read_back, "all": _span(started, finished)},
+        "source": asdict(prepared.source) if prepared.source else None,
+        **about,
+        "dump": {
+            "path": DUMP[request.format],
+            "format": request.format,
+            "jobs": prepared.plan.jobs,
+            "attempts": attempt,
+            "compression": asdict(prepared.plan.compression),
+        },
+        "materializations": request.materializations,
+        "globals": GLOBALS if os.path.exists(os.path.join(partial, GLOBALS)) else None,
+        "tables": [
+            {"schema": t.schema, "name": t.name, "rows": rows[t.oid], "bytes": t.bytes}
+            for t in tables
+            if t.oid not in without | hidden
+        ],
+        "left_out": selection.left_out(prepared.plan, rows),
+        "missing": missing,
+        "files": described,
+        "bytes": sum(int(file["bytes"]) for file in described),
+        "verified": True,
+    }
+    files.write_json(manifest.path(partial), manifest_of)
+    files.sync_tree(partial)
+
+
+def _about(connection: Any, database: str) -> dict[str, Any]:
+    """Return what the snapshot knows of the database besides its rows."""
+    own = properties.read(connection, database)
+    extensions = catalog.extensions(connection)
+    postgis = next((e["version"] for e in extensions if e["name"] == "postgis"), None)
+    return {
+        "database": database,
+        "properties": own.as_dict() if own else None,
+        "postgresql": {
+            "number": connection.server_version,
+            "server": connection.get_parameter_status("server_version").split(" ")[0],
+            "postgis": postgis,
+        },
+        "extensions": extensions,
+        "objects": catalog.objects(connection),
+        "migrations": [list(pair) for pair in migrations.applied(connection)],
+    }
+
+
+def _check_contents(
+    listed: toc.Contents, plan: dump.Plan, tables: Sequence[Table], configuration: set[int], path: str
+) -> None:
+    """Compare the rows that the archive holds with those that were asked for, table by table."""
+    left_out = {table.oid for table in [*plan.without, *plan.without_rows]}
+    wanted = {table.oid for table in tables} - left_out
+    difference = (listed.data_oids() - configuration) ^ wanted
+    if difference:
+        names = [table.label for table in tables if table.oid in difference] or ["tables that nobody knows"]
+        raise CatmaidError(f"checking the contents of {path}", f"not as asked for: {', '.join(names)}")
+
+
+def _hand_to(path: str, user: str | None) -> None:
+    if user:
+        account = pwd.getpwnam(user)
+        os.chown(path, account.pw_uid, account.pw_gid)
+
+
+def _take_back(partial: str) -> None:
+    """Make everything below ``partial`` ours alone, from the top: from then on nobody else can exchange a file."""
+    mine = (os.geteuid(), os.getegid())
+    os.chown(partial, *mine)
+    for parent, folders, names in os.walk(partial):
+        for name in [*folders, *names]:
+            full = os.path.join(parent, name)
+            os.lchown(full, *mine)
+            mode = os.lstat(full).st_mode
+            if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+                raise CatmaidError(f"taking over {full}", "it is neither file nor folder", "Somebody meddles with it.")
+            os.chmod(full, 0o700 if stat.S_ISDIR(mode) else 0o600)
+
+
+def _span(started: datetime, finished: datetime) -> float:
+    return round((finished - started).total_seconds(), 3)
