@@ -25,9 +25,11 @@ SUMMARIES = {"catmaid_skeleton_summary", "catmaid_stats_summary"}
 
 
 def backups(dest: str, database: str) -> list[str]:
-    """Return everything in the folder of a database's backups, the lock apart."""
+    """Return everything in the folder of a database's backups, the lock and the status apart."""
     folders = list(Path(dest).iterdir()) if os.path.isdir(dest) else []
-    return sorted(path.name for folder in folders for path in folder.iterdir() if path.name != ".lock")
+    return sorted(
+        path.name for folder in folders for path in folder.iterdir() if path.name not in (".lock", "status.json")
+    )
 
 
 def dump(database: str, dest: str, **options: Any) -> support.Run:

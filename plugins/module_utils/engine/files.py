@@ -32,12 +32,17 @@ def sha256(path: str) -> str:
 
 def write_atomically(path: str, text: str, mode: int = 0o600) -> None:
     """Write ``text`` to ``path`` so that a reader sees the old file or the new one, never half of it."""
+    write_bytes_atomically(path, text.encode(), mode)
+
+
+def write_bytes_atomically(path: str, content: bytes, mode: int = 0o600) -> None:
+    """Write ``content`` to ``path`` in the same way."""
     folder = os.path.dirname(path) or "."
     handle, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(path)}-", dir=folder)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        with os.fdopen(handle, "wb") as file:
             os.fchmod(file.fileno(), mode)
-            file.write(text)
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

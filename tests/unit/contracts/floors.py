@@ -11,11 +11,13 @@ FLOORS = {
     "errors": 0,
     "command": 1,
     "files": 1,
+    "locks": 1,
     "postgres": 2,
     "django": 3,
     "catmaid": 4,
     "backups": 5,
     "tuning": 5,
+    "cli": 6,
 }
 
 

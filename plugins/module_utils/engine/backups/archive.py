@@ -9,12 +9,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from .. import files
+from .. import files, locks
 from ..catmaid import facts
 from ..errors import CatmaidError
-from ..postgres import catalog, client, dump
+from ..postgres import catalog, client, dump, identity
 from ..postgres.server import program
-from . import selection, space, store, writing
+from . import selection, space, status, store, writing
 from .request import Prepared, Request
 
 __all__ = ["Prepared", "Request", "create", "prepare"]
@@ -27,8 +27,8 @@ def prepare(request: Request) -> Prepared:
     source = facts.source(request.project_path, request.project_user) if request.project_path else None
     taken = _names(store.folder(request.dest, request.database))
     name = store.new_id(request.database, source.describe if source else "", store.now(), taken)
-    with request.server.connect(request.database, settings=dump.lock_settings(request.lock_wait)) as connection:
-        with dump.naming_blockers(connection, f"measuring the tables of {request.database}", request.lock_wait):
+    with request.server.connect(request.database, settings=dump.lock_settings(request.lock_wait_timeout)) as connection:
+        with dump.naming_blockers(connection, f"measuring the tables of {request.database}", request.lock_wait_timeout):
             tables = catalog.tables(connection)
         major = _major(client.version_of(program("pg_dump", connection.server_version)))
     plan = dump.Plan(
@@ -49,17 +49,25 @@ def prepare(request: Request) -> Prepared:
 
 def create(request: Request) -> tuple[Prepared, store.Backup]:
     """Make a backup, unless a young one is there; return it and what was found before."""
-    folder = store.folder(request.dest, request.database)
     doing = f"backing up database {request.database}"
+    key = identity.database_key(request.server, request.database)
+    with locks.hold(key, doing, request.lock_wait, request.lock_token):
+        return _create(request, doing)
+
+
+def _create(request: Request, doing: str) -> tuple[Prepared, store.Backup]:
+    folder = store.folder(request.dest, request.database)
     with _private():
         try:
             os.makedirs(folder, mode=0o700, exist_ok=True)
         except OSError as error:
             raise CatmaidError(doing, f"cannot make {folder}: {error.strerror}", "Name another dest.") from error
-        with files.lock(os.path.join(folder, store.LOCK), doing):
+        lock = files.lock(os.path.join(folder, store.LOCK), doing)
+        with lock, status.recording(folder, "backup", request.requested_by) as noted:
             store.remove_partials(folder)
             prepared = prepare(request)
             if prepared.young:
+                noted[status.UNCHANGED] = True
                 return prepared, prepared.young
             partial = os.path.join(folder, store.PARTIAL + prepared.id)
             final = os.path.join(folder, prepared.id)
@@ -73,7 +81,9 @@ def create(request: Request) -> tuple[Prepared, store.Backup]:
             except BaseException:
                 store.remove(partial)
                 raise
-            return prepared, store.look(final)
+            backup = store.look(final)
+            noted.update(status.facts(backup))
+            return prepared, backup
 
 
 @contextmanager

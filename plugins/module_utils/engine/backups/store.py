@@ -19,6 +19,7 @@ from . import manifest
 
 PARTIAL = ".partial-"
 LOCK = ".lock"
+BESIDE = (LOCK, "status.json", "holds.json")  # what stands beside the backups
 TIME = "%Y%m%dT%H%M%SZ"
 UNVERSIONED = "unversioned"
 
@@ -120,7 +121,7 @@ def listing(dest: str, database: str | None = None, *, checksums: bool = False) 
     found = Listing()
     for parent in _folders(dest, database):
         for entry in sorted(os.scandir(parent), key=lambda entry: entry.name):
-            if entry.name == LOCK:
+            if entry.name in BESIDE:
                 continue
             if entry.name.startswith(PARTIAL):
                 found.incomplete.append(entry.path)

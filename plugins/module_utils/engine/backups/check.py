@@ -1,0 +1,126 @@
+# Copyright (c) 2026, catmaid.admin contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether somebody should look after the backups: one verdict in the words of Nagios."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import job, status, store
+from .config import Config
+
+OK, WARNING, CRITICAL, UNKNOWN = range(4)
+WORDS = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
+AHEAD = 300  # seconds by which a clock may differ before we say so
+# A section whose last run failed, and how bad that is: what is not pruned is only too much.
+FAILED = {"backup": CRITICAL, "copy": CRITICAL, "verify": CRITICAL, "drill": CRITICAL, "prune": WARNING}
+
+
+@dataclass
+class Verdict:
+    """What was found: the worst of it is the ``code``."""
+
+    code: int = OK
+    problems: list[tuple[int, str]] = field(default_factory=list)
+    fine: list[str] = field(default_factory=list)
+    databases: dict[str, dict[str, Any]] = field(default_factory=dict)
+    performance: list[str] = field(default_factory=list)
+
+    def add(self, code: int, text: str) -> None:
+        """Add a problem."""
+        self.code = max(self.code, code)
+        self.problems.append((code, text))
+
+    def line(self) -> str:
+        """Return it as a plugin of Nagios prints it: one line, then what can be drawn."""
+        texts = [text for _code, text in sorted(self.problems, key=lambda problem: -problem[0])] or self.fine
+        text = " ".join("; ".join(texts).replace("|", "/").split())
+        return f"CATMAID BACKUP {WORDS[self.code]} - {text} | {' '.join(self.performance)}".rstrip(" |")
+
+
+def examine(config: Config, max_age: int, critical: int) -> Verdict:
+    """Look at the newest verified backup of each database, and at how the last runs ended."""
+    verdict = Verdict()
+    last = job.load(config)
+    names = config.databases
+    if names is None:
+        known = {str(backup.manifest["database"]) for backup in store.listing(config.dest).backups}
+        names = sorted(known | set(last.get("databases", {})))
+        if not names:
+            verdict.add(CRITICAL, f"there is no backup in {config.dest}")
+    for name in names:
+        _database(verdict, config, name, max_age, critical)
+    _job(verdict, last, names)
+    return verdict
+
+
+def _database(verdict: Verdict, config: Config, name: str, max_age: int, critical: int) -> None:
+    folder = store.folder(config.dest, name)
+    document = status.load(folder)
+    listing = store.listing(config.dest, name)
+    newest = listing.newest()
+    about: dict[str, Any] = {"newest": newest.id if newest else None, "status": document}
+    verdict.databases[name] = about
+    for code, text in _sections(document):
+        verdict.add(code, f"{name}: {text}")
+    if not newest:
+        verdict.add(CRITICAL, f"{name}: there is no verified backup in {folder}")
+        return
+    age = int((store.now() - newest.finished).total_seconds())
+    size = int(newest.manifest.get("bytes", 0))
+    rows = sum(int(table["rows"]) for table in newest.manifest["tables"])
+    about.update(age=age, bytes=size, rows=rows)
+    if age > max_age:
+        verdict.add(CRITICAL if age > critical else WARNING, f"{name}: the newest verified backup is {span(age)} old")
+    elif age < -AHEAD:
+        verdict.add(WARNING, f"{name}: the newest backup is from the future, {span(-age)} ahead: look at the clock")
+    else:
+        verdict.fine.append(f"{name}: {newest.id} is {span(max(age, 0))} old, {size} bytes, {rows} rows")
+    damaged = [backup.id for backup in listing.backups if not backup.sound]
+    if damaged:
+        verdict.add(WARNING, f"{name}: {len(damaged)} damaged, such as {damaged[0]}")
+    label = name.replace("=", "_").replace("'", "''")
+    verdict.performance += [
+        f"'{label} age'={age}s;{max_age};{critical}",
+        f"'{label} size'={size}B",
+        f"'{label} rows'={rows}",
+    ]
+
+
+def _sections(document: dict[str, Any]) -> Iterator[tuple[int, str]]:
+    dead = status.lost(document)
+    for section, code in FAILED.items():
+        last = (document.get(section) or {}).get("last")
+        if section in dead:
+            yield code, f"{section} of {dead[section]['since']}: {job.SILENT}"
+        elif last and not last["ok"]:
+            yield code, f"{section} of {last['finished']} failed: {last['message']}"
+
+
+def _job(verdict: Verdict, last: dict[str, Any], names: list[str]) -> None:
+    """Add a failure of the job that no database tells: it was refused, did not reach the server, or a hook failed."""
+    running = last.get("running")
+    if running:
+        if not status.alive(running):
+            verdict.add(CRITICAL, f"the job of {last['started']}: {job.SILENT}")
+        return
+    if not last or last["ok"] or any("failed: " in text for _code, text in verdict.problems):
+        return
+    # Made good since by somebody's backup outside of the job.
+    later = [verdict.databases[name]["status"].get("backup", {}).get("success") for name in names]
+    if not names or not all(success and success["finished"] > last["finished"] for success in later):
+        verdict.add(CRITICAL, f"the job of {last['finished']} failed: {last['message']}")
+
+
+def span(seconds: int) -> str:
+    """Return a span of time for people."""
+    if seconds < 120:
+        return f"{seconds} s"
+    if seconds < 7200:
+        return f"{seconds // 60} min"
+    if seconds < 172800:
+        return f"{seconds // 3600} h {seconds % 3600 // 60} min"
+    return f"{seconds // 86400} d {seconds % 86400 // 3600} h"

@@ -1,0 +1,188 @@
+# Copyright (c) 2026, catmaid.admin contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The backup job: for each database make a backup, copy it, prune; note how it went and tell who wants to know."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from .. import files
+from ..errors import CatmaidError
+from ..postgres.server import maintenance_database
+from . import archive, hooks, status, store
+from .config import Config
+
+Say = Callable[[str], None]
+Report = dict[str, Any]
+SILENT = "it ended without a word: killed, out of memory, or the host went down"
+
+
+def run(config: Config, job: str, say: Say, progress: Any = None) -> Report:
+    """Back up every database of the configuration and return the report; a failure of one keeps none from its turn."""
+    before = load(config)
+    if _is_lost(before):
+        say(f"the job of {before['started']} is no more; {SILENT}")
+    report = _begin(config, job)
+    try:
+        names = databases(config)
+        report["databases"] = {name: {"ok": False, "message": "its turn did not come"} for name in names}
+        for name in names:
+            report["databases"][name] = _one(config, name, job, say)
+        wrong = [f"{name}: {about['message']}" for name, about in report["databases"].items() if not about["ok"]]
+        report["message"] = "; ".join(wrong)
+    except CatmaidError as error:
+        report["message"] = str(error)
+    except BaseException as error:
+        report["message"] = f"{type(error).__name__}: {error}".rstrip(": ")
+        _finish(config, report, say)
+        raise
+    report["ok"] = not report["message"]
+    return _finish(config, report, say)
+
+
+def databases(config: Config) -> list[str]:
+    """Return the databases to back up, asking the server where the configuration says all."""
+    if config.databases is not None:
+        return config.databases
+    with config.server.connect(maintenance_database(config.server)) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate AND datname <> 'postgres'"
+            " ORDER BY datname"
+        )
+        return [str(row[0]) for row in cursor.fetchall()]
+
+
+def request(config: Config, database: str, job: str) -> archive.Request:
+    """Return what the configuration asks for, in the words of the one call that makes a backup."""
+    project = config.values["project"]
+    return archive.Request(
+        server=config.server,
+        database=database,
+        dest=config.dest,
+        project_path=project["path"] or None,
+        project_user=project["user"] or None,
+        requested_by=job,
+        **config.values["dump"],
+    )
+
+
+def load(config: Config) -> Report:
+    """Return how the last job went, as far as it came; nothing when there was none."""
+    try:
+        with open(config.state, encoding="utf-8") as file:
+            found = json.load(file)
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def report_lost(config: Config, invocation: str, say: Say) -> Report | None:
+    """Tell of a job that could not tell itself; return its report, or nothing when it has told everything.
+
+    ``invocation`` is systemd's name of the run that failed, where systemd says it.
+    """
+    last = load(config)
+    running = last.get("running")
+    told = bool(last) and not running and (not invocation or last.get("invocation") == invocation)
+    if told or (running and status.alive(running)):
+        return None
+    if running:
+        report = {**last, "message": f"the job that began at {last['started']} is no more: {SILENT}"}
+    else:
+        report = {**_report(config, "timer"), "message": "the job could not even begin: see the journal of its unit"}
+    for parent in status.folders(config.dest):
+        status.settle(parent, report["message"])
+    report["invocation"] = invocation
+    return _finish(config, report, say)
+
+
+def _one(config: Config, database: str, job: str, say: Say) -> Report:
+    """Do all steps for one database; the first that fails is the last."""
+    folder = store.folder(config.dest, database)
+    about: Report = {"ok": False, "message": ""}
+    try:
+        _steps(config, database, job, say, about)
+        about["ok"] = True
+    except CatmaidError as error:
+        about["message"] = str(error)
+    try:
+        status.watch(folder, database, config.values["metrics_dir"])
+    except CatmaidError as error:
+        if about["ok"]:
+            about.update(ok=False, message=str(error))
+    if not about["ok"]:
+        say(f"{database}: FAILED: {about['message']}")
+    return about
+
+
+def _steps(config: Config, database: str, job: str, say: Say, about: Report) -> None:
+    say(f"{database}: making a backup in {store.folder(config.dest, database)}")
+    prepared, backup = archive.create(request(config, database, job))
+    rows = sum(table["rows"] for table in backup.manifest["tables"])
+    about.update(id=backup.id, path=backup.path, bytes=backup.manifest["bytes"], rows=rows, new=not prepared.young)
+    if prepared.young:
+        say(f"{database}: {backup.id} is young enough, no other is made")
+    else:
+        seconds = backup.manifest["seconds"]["all"]
+        say(f"{database}: backup {backup.id} is verified: {about['bytes']} bytes, {rows} rows, {seconds:.1f} s")
+
+
+def _report(config: Config, job: str) -> Report:
+    return {
+        "instance": config.instance,
+        "host": socket.gethostname(),
+        "job": job,
+        "ok": False,
+        "message": "",
+        "started": store.format_time(store.now()),
+        "finished": None,
+        "databases": {},
+    }
+
+
+def _begin(config: Config, job: str) -> Report:
+    report = {
+        **_report(config, job),
+        "running": {"pid": os.getpid(), "born": status.born(os.getpid())},
+        "invocation": os.environ.get("INVOCATION_ID", ""),
+    }
+    _save(config, report)
+    return report
+
+
+def _finish(config: Config, report: Report, say: Say) -> Report:
+    """Run the hooks, then note the end: a job that is killed in its hooks has not told everything either."""
+    report["finished"] = store.format_time(store.now())
+    told = {key: value for key, value in report.items() if key not in ("running", "invocation")}
+    wanted = config.values["hooks"]
+    problems = hooks.run(wanted["on_success" if report["ok"] else "on_failure"], told, wanted["timeout"])
+    for problem in problems:
+        say(f"FAILED: {problem}")
+    if problems:
+        made = " (the backups are there)" if report["ok"] else ""
+        report["message"] = "; ".join(filter(None, [report["message"], f"{'; '.join(problems)}{made}"]))
+        report["ok"] = False
+    report["running"] = None
+    _save(config, report)
+    return report
+
+
+def _save(config: Config, report: Report) -> None:
+    try:
+        os.makedirs(os.path.dirname(config.state), mode=0o755, exist_ok=True)
+        files.write_json(config.state, report)
+    except OSError as error:
+        raise CatmaidError(
+            f"noting the job in {config.state}",
+            error.strerror or str(error),
+            "Make that folder writable for the user of the job, or set state_dir.",
+        ) from error
+
+
+def _is_lost(report: Report) -> bool:
+    return bool(report.get("running")) and not status.alive(report["running"])

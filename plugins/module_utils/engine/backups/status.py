@@ -1,0 +1,174 @@
+# Copyright (c) 2026, catmaid.admin contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What became of the last backup, copy, pruning … of a database: a file beside its backups, and metrics made of it.
+
+Whoever does something to a database's backups does it inside :func:`recording`, whatever face asked for it. A process
+that is killed leaves its mark "running" there, and never a success.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from .. import files
+from ..errors import CatmaidError
+from . import metrics, store
+
+NAME = "status.json"
+SECTIONS = ("backup", "copy", "prune", "verify", "drill")
+UNCHANGED = "unchanged"
+MESSAGE_LIMIT = 2000
+
+Document = dict[str, Any]
+
+
+def path(folder: str) -> str:
+    """Return where the status of the database is whose backups are in ``folder``."""
+    return os.path.join(folder, NAME)
+
+
+def load(folder: str) -> Document:
+    """Return the status; one that was never written, or is damaged, is empty: the next record makes it whole."""
+    try:
+        with open(path(folder), encoding="utf-8") as file:
+            found = json.load(file)
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def folders(dest: str) -> list[str]:
+    """Return the folders of all databases below ``dest`` that have a status."""
+    found = [os.path.join(dest, name) for name in sorted(os.listdir(dest))] if os.path.isdir(dest) else []
+    return [folder for folder in found if os.path.isfile(path(folder))]
+
+
+def record(folder: str, section: str, values: Mapping[str, Any]) -> Document:
+    """Merge ``values`` into a section of the status, atomically, and publish the metrics; return the whole.
+
+    Metrics that cannot be written keep nobody from making a backup: it is the job that fails for them, see watch.
+    """
+    doing = f"noting the status of {folder}"
+    try:
+        with _turn(folder):
+            document = load(folder)
+            document[section] = {**document.get(section, {}), **values}
+            files.write_json(path(folder), document)
+    except OSError as error:
+        raise CatmaidError(doing, error.strerror or str(error), "Make the folder of the backups writable.") from error
+    try:
+        metrics.publish(folder, document)
+    except CatmaidError:
+        pass
+    return document
+
+
+def watch(folder: str, database: str, directory: str) -> None:
+    """Let metrics of this database go to ``directory`` from now on, whoever records something; nowhere when empty."""
+    document = load(folder)
+    wanted = {"database": database, "metrics": directory}
+    if document.get("watched", {**wanted, "metrics": ""}) != wanted:
+        metrics.withdraw(folder, document)
+        document = record(folder, "watched", wanted)
+    metrics.publish(folder, document)
+
+
+def settle(folder: str, message: str) -> list[str]:
+    """Note the failure of every section whose process ended without a word; return these sections."""
+    dead = lost(load(folder))
+    for section, mark in dead.items():
+        run = {"started": mark["since"], "finished": store.format_time(store.now()), "seconds": None}
+        last = {**run, "job": mark.get("job", ""), "ok": False, "message": message}
+        record(folder, section, {"running": None, "last": last})
+    return list(dead)
+
+
+@contextmanager
+def recording(folder: str, section: str, job: str = "") -> Iterator[dict[str, Any]]:
+    """Note that ``section`` runs, and how it ended. What is put into the yielded facts stands beside a success.
+
+    A fact UNCHANGED says that there was nothing to do: then the status stays as it was before.
+    """
+    facts: dict[str, Any] = {}
+    started = store.now()
+    clock = time.monotonic()
+    mark = {"pid": os.getpid(), "born": born(os.getpid()), "since": store.format_time(started), "job": job}
+    record(folder, section, {"running": mark})
+    try:
+        yield facts
+    except BaseException as error:
+        _failed(folder, section, _run(started, clock, job), error)
+        raise
+    if facts.pop(UNCHANGED, False):
+        record(folder, section, {"running": None})
+        return
+    run = {**_run(started, clock, job), **facts}
+    record(folder, section, {"running": None, "last": {**run, "ok": True, "message": ""}, "success": run})
+
+
+def facts(backup: store.Backup) -> dict[str, Any]:
+    """Return what stands in the status of a backup."""
+    return {
+        "id": backup.id,
+        "bytes": int(backup.manifest["bytes"]),
+        "rows": sum(int(table["rows"]) for table in backup.manifest["tables"]),
+        "suspicious": bool(backup.manifest.get("suspicious")),
+    }
+
+
+def lost(document: Document) -> dict[str, dict[str, Any]]:
+    """Return the sections whose process ended without a word, with the mark that each left."""
+    marks = {name: (document.get(name) or {}).get("running") for name in SECTIONS}
+    return {name: mark for name, mark in marks.items() if mark and not alive(mark)}
+
+
+def alive(mark: Mapping[str, Any]) -> bool:
+    """Tell whether the process that left a mark is still there; a later one with its number is another one."""
+    found = born(int(mark["pid"]))
+    return found is not None and found == mark["born"]
+
+
+def born(pid: int) -> str | None:
+    """Return when a process was started, in a form that no two processes with its number share."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            ticks = file.read().rsplit(")", 1)[1].split()[19]
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return f"{file.read().strip()}/{ticks}"
+    except OSError:
+        return None
+
+
+def _failed(folder: str, section: str, run: Mapping[str, Any], error: BaseException) -> None:
+    message = str(error) if isinstance(error, CatmaidError) else f"{type(error).__name__}: {error}".rstrip(": ")
+    try:
+        record(folder, section, {"running": None, "last": {**run, "ok": False, "message": message[:MESSAGE_LIMIT]}})
+    except (CatmaidError, OSError):
+        pass  # what went wrong before is what has to be told; a folder that cannot be written is part of it
+
+
+def _run(started: Any, clock: float, job: str) -> dict[str, Any]:
+    return {
+        "started": store.format_time(started),
+        "finished": store.format_time(store.now()),
+        "seconds": round(time.monotonic() - clock, 3),
+        "job": job,
+    }
+
+
+@contextmanager
+def _turn(folder: str) -> Iterator[None]:
+    """Let one process after the other change the status; a lock on the folder itself needs no file."""
+    handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
