@@ -8,13 +8,16 @@ Note that this module util is **PRIVATE** to the collection: it can change with 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from .engine import locks
 from .engine.django.project import Project
 from .engine.errors import CatmaidError
+from .engine.postgres import identity
 from .engine.postgres.server import Server
 
 
@@ -26,6 +29,7 @@ def login_argument_spec() -> dict[str, Any]:
         "login_port": {"type": "int", "default": 5432},
         "login_user": {"type": "str", "default": "postgres"},
         "login_password": {"type": "str", "no_log": True},
+        "login_pgpass": {"type": "path", "no_log": False},
         "login_unix_socket": {"type": "str", "default": ""},
         "ssl_mode": {
             "type": "str",
@@ -46,6 +50,23 @@ def project_argument_spec() -> dict[str, Any]:
     }
 
 
+def lock_argument_spec() -> dict[str, Any]:
+    """Return the options of the doc fragment catmaid.admin.lock."""
+    # The token is no secret: it tells jobs of one play from others, and who may run a module needs none.
+    return {"lock_wait": {"type": "float", "default": 0}, "lock_token": {"type": "str", "default": "", "no_log": False}}
+
+
+@contextmanager
+def locked(module: AnsibleModule, at: Server, databases: Sequence[str], job: str) -> Iterator[None]:
+    """Hold the job locks of these databases; in check mode nothing is held, because nothing is done."""
+    wait, token = module.params["lock_wait"], module.params["lock_token"]
+    with ExitStack() as stack:
+        # In one order for everybody, so that two jobs never wait for each other.
+        for name in [] if module.check_mode else sorted(set(databases)):
+            stack.enter_context(locks.hold(identity.database_key(at, name), job, wait, token))
+        yield
+
+
 def server(params: dict[str, Any]) -> Server:
     """Return the server that the login options describe."""
     return Server(
@@ -53,6 +74,7 @@ def server(params: dict[str, Any]) -> Server:
         port=params["login_port"],
         user=params["login_user"],
         password=params["login_password"] or "",
+        pgpass=params["login_pgpass"] or "",
         unix_socket=params["login_unix_socket"],
         ssl_mode=params["ssl_mode"],
         ca_cert=params["ca_cert"] or "",

@@ -21,6 +21,7 @@ author:
 extends_documentation_fragment:
   - catmaid.admin.attributes
   - catmaid.admin.login
+  - catmaid.admin.lock
 attributes:
   check_mode:
     details:
@@ -207,6 +208,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             **_ansible.login_argument_spec(),
+            **_ansible.lock_argument_spec(),
             "dest": {"type": "path", "required": True},
             "format": {"type": "str", "default": "directory", "choices": ["directory", "custom"]},
             "jobs": {"type": "int"},
@@ -246,7 +248,9 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         project_path=params["project_path"],
         project_user=params["project_user"],
         min_age=params["min_age"],
-        lock_wait=params["lock_wait_timeout"],
+        lock_wait_timeout=params["lock_wait_timeout"],
+        lock_wait=params["lock_wait"],
+        lock_token=params["lock_token"],
         requested_by=params["requested_by"],
     )
     if module.check_mode:

@@ -33,7 +33,9 @@ class Request:
     project_path: str | None = None
     project_user: str | None = None
     min_age: str | None = None
-    lock_wait: float = 60
+    lock_wait_timeout: float = 60
+    lock_wait: float = 0
+    lock_token: str = ""
     requested_by: str = ""
 
 

@@ -38,7 +38,7 @@ def write(request: Request, prepared: Prepared, partial: str) -> None:
         os.mkdir(partial, 0o700)
         _hand_to(partial, request.server.os_user)
         try:
-            with dump.snapshot(request.server, request.database, without, request.lock_wait) as shot:
+            with dump.snapshot(request.server, request.database, without, request.lock_wait_timeout) as shot:
                 dumped = dump.run(request.server, request.database, shot, prepared.plan, path)
                 rows = dump.count_rows(shot, without)
                 about = _about(shot.connection, request.database)
