@@ -55,12 +55,13 @@ def run(
     ok: Sequence[int] | None = (0,),
     remedy: str = "",
     on_stderr: Callable[[str], None] | None = None,
+    on_start: Callable[[subprocess.Popen[Any]], None] | None = None,
 ) -> Result:
     """Run ``argv`` and return its :class:`Result`; raise :class:`CatmaidError` when its code is not in ``ok``.
 
     The child runs as OS user ``user`` (only root can change it), in its own process group, and ends with us: a job
     that is killed leaves no orphan that goes on writing. ``secrets`` are blotted out of whatever is reported.
-    ``ok=None`` accepts every code. ``on_stderr`` sees each line as it comes.
+    ``ok=None`` accepts every code. ``on_stderr`` sees each line as it comes, ``on_start`` the process, to end it.
     """
     args = [str(arg) for arg in argv]
     started = time.monotonic()
@@ -74,12 +75,14 @@ def run(
             stdout=stdout_to if stdout_to else subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
-            preexec_fn=_end_with_parent,  # noqa: PLW1509 (one system call; no Python lock is taken after the fork)
+            preexec_fn=end_with_parent,  # noqa: PLW1509 (one system call; no Python lock is taken after the fork)
             **_identity(user),
         )
     except OSError as error:
         raise CatmaidError(doing, f"cannot start {args[0]}: {error.strerror or error}", remedy) from error
 
+    if on_start:
+        on_start(process)
     stderr: deque[str] = deque(maxlen=STDERR_LINES)
     out: list[bytes] = []
     readers = [threading.Thread(target=_read_lines, args=(process.stderr, stderr, on_stderr), daemon=True)]
@@ -175,7 +178,8 @@ def _identity(user: str | None) -> dict[str, Any]:
     return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": groups}
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
+    """Ask the kernel, between fork and exec, to end this child with the thread that starts it."""
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from typing import IO
+from typing import IO, Any
 
 from .. import command
 from ..errors import CatmaidError
@@ -32,6 +33,7 @@ def run(
     ok: Sequence[int] | None = (0,),
     remedy: str = "",
     on_stderr: Callable[[str], None] | None = None,
+    on_start: Callable[[subprocess.Popen[Any]], None] | None = None,
 ) -> command.Result:
     """Run ``name`` in a version that fits ``version``, logged in to ``database``.
 
@@ -54,12 +56,21 @@ def run(
         ok=ok,
         remedy=remedy,
         on_stderr=on_stderr,
+        on_start=on_start,
     )
 
 
-def local(name: str, arguments: Sequence[str], *, version: int, doing: str, remedy: str = "") -> command.Result:
+def local(
+    name: str,
+    arguments: Sequence[str],
+    *,
+    version: int,
+    doing: str,
+    remedy: str = "",
+    on_start: Callable[[subprocess.Popen[Any]], None] | None = None,
+) -> command.Result:
     """Run a program that only reads files, as ourselves and without a server."""
-    return command.run([program(name, version), *arguments], doing=doing, remedy=remedy)
+    return command.run([program(name, version), *arguments], doing=doing, remedy=remedy, on_start=on_start)
 
 
 def version_of(path: str) -> str:
