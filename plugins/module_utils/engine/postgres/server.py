@@ -17,6 +17,7 @@ from typing import Any
 
 from .. import command
 from ..errors import CatmaidError
+from . import passfile
 
 try:
     import psycopg2
@@ -26,6 +27,7 @@ try:
 except ImportError as error:
     PSYCOPG2_ERROR = str(error)
 
+ABOUT_TLS = ("certificate", "SSL error", "does not support SSL")
 SOCKET_FOLDERS = ("/var/run/postgresql", "/tmp")
 
 
@@ -40,6 +42,7 @@ class Server:
     unix_socket: str = ""
     ssl_mode: str = "prefer"
     ca_cert: str = ""
+    pgpass: str = ""
 
     @property
     def address(self) -> str:
@@ -54,12 +57,17 @@ class Server:
     @property
     def os_user(self) -> str | None:
         """The OS user that peer authentication wants to see: on a local socket, without a password, as root."""
-        if self.password or not self.address.startswith("/") or os.geteuid() != 0:
+        if self.password or self.pgpass or not self.address.startswith("/") or os.geteuid() != 0:
             return None
         try:
             return pwd.getpwnam(self.user).pw_name
         except KeyError:
             return None
+
+    @property
+    def passfile(self) -> str:
+        """The file that libpq takes the password from when none was given: the named one, else that of the OS user."""
+        return self.pgpass or passfile.default(self.os_user)
 
     @property
     def secrets(self) -> list[str]:
@@ -79,6 +87,8 @@ class Server:
         }
         if self.password:
             env["PGPASSWORD"] = self.password
+        else:
+            env["PGPASSFILE"] = self.passfile
         if self.ca_cert:
             env["PGSSLROOTCERT"] = self.ca_cert
         if settings:
@@ -95,6 +105,8 @@ class Server:
             raise CatmaidError(
                 doing, PSYCOPG2_ERROR, "Install psycopg2 for this Python (Debian and Ubuntu: python3-psycopg2)."
             )
+        if self.pgpass and not self.password:
+            passfile.check(self.pgpass)
         try:
             with command.acting_as(self.os_user):
                 connection = psycopg2.connect(
@@ -103,6 +115,7 @@ class Server:
                     port=self.port,
                     user=self.user,
                     password=self.password or None,
+                    passfile=None if self.password else self.passfile,
                     sslmode=self.ssl_mode,
                     sslrootcert=self.ca_cert or None,
                     connect_timeout=10,
@@ -111,8 +124,8 @@ class Server:
                     options=pgoptions(settings or {}),
                 )
         except psycopg2.Error as error:
-            cause = command.scrub(str(error), self.secrets)
-            raise CatmaidError(doing, cause, "Check the login_* options and pg_hba.conf.") from error
+            cause = command.scrub(str(error), self.secrets).strip()
+            raise CatmaidError(doing, *self._why(cause, database)) from error
         connection.autocommit = autocommit
         try:
             yield connection
@@ -124,6 +137,18 @@ class Server:
             raise CatmaidError(f"working on database {database}", cause, sqlstate=error.pgcode) from error
         finally:
             connection.close()
+
+    def _why(self, cause: str, database: str) -> tuple[str, str]:
+        """Return what to tell of a login that failed, and what to do about it."""
+        if "no password supplied" in cause:
+            line = f"{self.address}:{self.port}:{database}:{self.user}"
+            because, remedy = passfile.explain(self.passfile, line)
+            return "; ".join(filter(None, [cause, because])), remedy
+        if any(word in cause for word in ABOUT_TLS):
+            return cause, "Check ca_cert and ssl_mode: the certificate must be signed by one in ca_cert, for this host."
+        if "Peer authentication failed" in cause or "peer authentication failed" in cause:
+            return cause, f"Run as the OS user {self.user} or as root, or give a password."
+        return cause, "Check the login_* options and pg_hba.conf."
 
     def version(self, database: str = "postgres") -> int:
         """Return the server's version as a number, 150018 for 15.18."""
