@@ -11,6 +11,7 @@ FLOORS = {
     "errors": 0,
     "command": 1,
     "files": 1,
+    "progress": 1,
     "locks": 1,
     "postgres": 2,
     "django": 3,

@@ -1,0 +1,128 @@
+# Copyright (c) 2026, catmaid.admin contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is told of long jobs."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from ansible_collections.catmaid.admin.plugins.module_utils.engine import progress
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.progress import Meter, Progress
+
+GB = 10**9
+
+
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def at(done: int, total: int = 100, what: str = "backing up catmaid") -> Progress:
+    return Progress(what, "treenode", done, total, 10.0, None)
+
+
+@pytest.mark.parametrize(
+    ("told", "line"),
+    [
+        (
+            Progress("backing up catmaid", "treenode", 1_230_000_000, 2_900_000_000, 51.0, 70.4),
+            "backing up catmaid: 42 % (1.2 of 2.9 GB, treenode), 1 min 10 s left",
+        ),
+        (Progress("copying", "", 0, 9_700_000, 0.5, None), "copying: 0 % (0.0 of 9.7 MB)"),
+        (Progress("copying", "", 2_899_999_999, 2_900_000_000, 9.0, 0.0), "copying: 99 % (2.9 of 2.9 GB), 1 s left"),
+        (Progress("copying", "", 5, 5, 9.0, 0.0), "copying: 100 % (5 of 5 B)"),
+        (Progress("copying", "b", 12_345_678, 0, 75.0, None), "copying: 12 MB, b, 1 min 20 s so far"),
+        (Progress("copying", "", 0, 0, 0.1, None), "copying: started, 1 s so far"),
+    ],
+)
+def test_says_it_in_a_line(told: Progress, line: str) -> None:
+    assert told.line() == line
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0, "1 s"), (59.4, "59 s"), (59.6, "1 min"), (64, "1 min"), (70, "1 min 10 s"), (599, "10 min"), (700, "12 min"),
+     (3570, "1 h"), (7500, "2 h 5 min")],
+)  # fmt: skip
+def test_says_times(seconds: float, said: str) -> None:
+    assert progress.span(seconds) == said
+
+
+def test_promises_nothing_before_it_knows() -> None:
+    clock, seen = Clock(), list[Progress]()
+    meter = Meter("backing up", 1000, seen.append, clock)
+    meter.reach(0)
+    clock.now += 2.9
+    meter.reach(500)
+    clock.now += 0.1
+    meter.reach(500)
+    assert [p.left for p in seen] == [None, None, 3.0]
+    slow = Meter("backing up", 1000, seen.append, clock)
+    clock.now += 60
+    slow.reach(19)
+    assert seen[-1].left is None
+    slow.reach(20)
+    assert seen[-1].left == pytest.approx(60 * 980 / 20)
+
+
+def test_never_goes_back_or_beyond() -> None:
+    seen: list[Progress] = []
+    meter = Meter("backing up", 1000, seen.append)
+    for done in (100, 50, 2000):
+        meter.reach(done, "a")
+    meter.add(7)
+    meter.finish()
+    assert [p.done for p in seen] == [100, 100, 1000, 1000, 1000]
+    assert [p.item for p in seen] == ["a", "a", "a", "a", ""]
+    Meter("nobody listens", 5, None).add(3)
+
+
+def test_the_time_left_shrinks_with_an_even_pace_and_does_not_jump_with_a_break() -> None:
+    clock, seen = Clock(), list[Progress]()
+    meter = Meter("backing up", 1000, seen.append, clock)
+    for second in range(1, 101):
+        clock.now += 1
+        meter.reach(second * 5 if second <= 50 else 250 + (second - 50) * 4)
+    left = [p.left for p in seen if p.left is not None]
+    assert left[0] > left[-1] > 0
+    assert all(later < earlier * 1.02 for earlier, later in zip(left, left[1:], strict=False))
+
+
+def test_passes_on_only_so_many() -> None:
+    clock, seen = Clock(), list[Progress]()
+    report = progress.every(5, seen.append, clock)
+    for second in range(12):
+        report(at(second))
+        clock.now += 1
+    assert [p.done for p in seen] == [0, 5, 10]
+    for told in (at(100), at(100), at(0, what="reading back"), at(1, what="reading back")):
+        report(told)
+    assert [(p.what.split()[0], p.done) for p in seen[3:]] == [("backing", 100), ("reading", 0)]
+
+
+def test_keeps_the_newest_in_a_file_for_its_owner_alone(tmp_path: Path) -> None:
+    path = tmp_path / "job.progress"
+    with progress.to_file(str(path)) as report:
+        assert json.loads(path.read_text()) == {"pid": os.getpid()}
+        report(at(1))
+        report(at(42))
+        lines = path.read_text().splitlines()
+        told = json.loads(lines[0])
+        assert len(lines) == 1
+        assert (told["pid"], told["done"], told["line"]) == (os.getpid(), 42, at(42).line())
+        assert path.stat().st_mode & 0o777 == 0o600
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_cannot_be_written_fails_nothing(tmp_path: Path) -> None:
+    with progress.to_file(str(tmp_path / "nosuch/job.progress")) as report:
+        report(at(1))
