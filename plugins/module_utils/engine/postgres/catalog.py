@@ -112,6 +112,18 @@ def is_superuser(connection: Any) -> bool:
         return bool(cursor.fetchone()[0])
 
 
+def out_of_reach(connection: Any) -> list[str]:
+    """Return what pg_dump leaves out without failing, because the role that is logged in is no superuser."""
+    if is_superuser(connection):
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT s.subname, current_user FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid"
+            " WHERE d.datname = current_database() ORDER BY s.subname"
+        )
+        return [f'the subscription "{name}": {user} is no superuser' for name, user in cursor.fetchall()]
+
+
 def roles(connection: Any) -> set[str]:
     """Return the names of all roles of the cluster."""
     with connection.cursor() as cursor:
