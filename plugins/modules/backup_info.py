@@ -113,6 +113,15 @@ backups:
       description: What is wrong with it.
       type: list
       elements: str
+    suspicious:
+      description: Whether it lost more rows than it should since the one before, and nobody has accepted that.
+      type: bool
+    held:
+      description: Whether it stays whatever the rules of M(catmaid.admin.backup_prune) say.
+      type: bool
+    hold:
+      description: Why it is held.
+      type: str
 newest:
   description: The newest sound one of RV(backups), null if there is none.
   returned: success
@@ -178,6 +187,9 @@ def told(backup: store.Backup) -> dict[str, Any]:
         "requested_by": manifest.get("requested_by", ""),
         "sound": backup.sound,
         "problems": backup.problems,
+        "suspicious": backup.suspicious,
+        "held": backup.held,
+        "hold": backup.hold,
     }
 
 

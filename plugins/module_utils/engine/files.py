@@ -19,6 +19,7 @@ from typing import Any
 from .errors import CatmaidError
 
 BLOCK = 1024 * 1024
+LOCK_INTERVAL = 0.2
 
 
 def sha256(path: str) -> str:
@@ -97,8 +98,8 @@ def free_bytes(path: str) -> int:
 
 
 @contextmanager
-def lock(path: str, doing: str) -> Iterator[None]:
-    """Hold an exclusive lock on ``path`` or fail at once, saying who holds it.
+def lock(path: str, doing: str, wait: float = 0) -> Iterator[None]:
+    """Hold an exclusive lock on ``path``, or fail after ``wait`` seconds, saying who holds it.
 
     The kernel releases it with its holder, however that ends: there are no stale locks.
     """
@@ -106,7 +107,7 @@ def lock(path: str, doing: str) -> Iterator[None]:
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _flock(handle, wait)
         except OSError as error:
             holder = os.read(handle, 500).decode("utf-8", "replace").strip() or "another process"
             raise CatmaidError(
@@ -118,3 +119,15 @@ def lock(path: str, doing: str) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def _flock(handle: int, wait: float) -> None:
+    deadline = time.monotonic() + wait
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise
+        time.sleep(LOCK_INTERVAL)

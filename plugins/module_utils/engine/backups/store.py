@@ -5,21 +5,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import re
 import shutil
 import urllib.parse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
 from ..errors import CatmaidError
-from . import manifest
+from . import holds, manifest
 
 PARTIAL = ".partial-"
 LOCK = ".lock"
-BESIDE = (LOCK, "status.json", "holds.json")  # what stands beside the backups
+BESIDE = (LOCK, "status.json", holds.NAME)  # what stands beside the backups
+TEMPORARY = tuple(f".{name}-" for name in BESIDE)  # how names begin of what is being written to replace one of these
+TEMPORARY_FOR = 3600.0
 TIME = "%Y%m%dT%H%M%SZ"
 UNVERSIONED = "unversioned"
 
@@ -28,11 +32,16 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 @dataclass(frozen=True)
 class Backup:
-    """A directory with a manifest. ``problems`` is empty for one that can be restored."""
+    """A directory with a manifest. ``problems`` is empty for one that can be restored.
+
+    ``hold`` is why it has to stay, empty for one that may go; ``accepted`` why its contents are no more suspicious.
+    """
 
     path: str
     manifest: dict[str, Any]
     problems: list[str]
+    hold: str = ""
+    accepted: str = ""
 
     @property
     def id(self) -> str:
@@ -43,6 +52,21 @@ class Backup:
     def sound(self) -> bool:
         """Whether nothing is known to be wrong with it."""
         return not self.problems
+
+    @property
+    def held(self) -> bool:
+        """Whether nothing may remove it."""
+        return bool(self.hold)
+
+    @property
+    def suspicious(self) -> bool:
+        """Whether a precious table lost more rows than it should, and nobody has said that this is right."""
+        return bool(self.manifest.get("suspicious")) and not self.accepted
+
+    @property
+    def bytes(self) -> int:
+        """Its size."""
+        return int(self.manifest.get("bytes", 0))
 
     @property
     def finished(self) -> datetime:
@@ -110,10 +134,22 @@ def seconds(text: str) -> int:
     return int(match.group(1)) * _UNITS[match.group(2) or "s"]
 
 
+def size(text: str) -> int:
+    """Return a number of bytes, written as such or with a unit, each 1024 times the one before: 500M, 50G, 2T."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGTP]?)(?:i?B)?\s*", text, re.IGNORECASE)
+    if not match:
+        raise CatmaidError("reading a size", f"{text!r} is none", "Write bytes, or a number with K, M, G or T: 50G.")
+    return int(float(match.group(1)) * 1024 ** " KMGTP".index(match.group(2).upper() or " "))
+
+
 def look(path: str, *, checksums: bool = False) -> Backup:
     """Return the backup in ``path``, with what is wrong with it."""
     found = manifest.load(path)
-    return Backup(path, found, manifest.file_problems(path, found, checksums=checksums))
+    path = os.path.normpath(path)
+    notes = holds.load(os.path.dirname(path))
+    name = os.path.basename(path)
+    problems = manifest.file_problems(path, found, checksums=checksums)
+    return Backup(path, found, problems, notes.held(name), notes.accepted(name))
 
 
 def listing(dest: str, database: str | None = None, *, checksums: bool = False) -> Listing:
@@ -121,7 +157,7 @@ def listing(dest: str, database: str | None = None, *, checksums: bool = False) 
     found = Listing()
     for parent in _folders(dest, database):
         for entry in sorted(os.scandir(parent), key=lambda entry: entry.name):
-            if entry.name in BESIDE:
+            if entry.name in BESIDE or entry.name.startswith(TEMPORARY):
                 continue
             if entry.name.startswith(PARTIAL):
                 found.incomplete.append(entry.path)
@@ -138,6 +174,11 @@ def remove_partials(parent: str) -> list[str]:
     partials = [entry.path for entry in os.scandir(parent) if entry.name.startswith(PARTIAL)]
     for path in partials:
         remove(path)
+    for entry in os.scandir(parent):
+        if entry.name.startswith(TEMPORARY):
+            with contextlib.suppress(FileNotFoundError):
+                if now().timestamp() - entry.stat(follow_symlinks=False).st_mtime > TEMPORARY_FOR:
+                    os.unlink(entry.path)
     return [os.path.basename(path) for path in partials]
 
 
@@ -161,9 +202,41 @@ def _folders(dest: str, database: str | None) -> list[str]:
 def _add(found: Listing, path: str, database: str | None, checksums: bool) -> None:
     try:
         backup = look(path, checksums=checksums)
-        backup.finished  # noqa: B018 (a time that cannot be read is damage, too)
+        backup.finished, backup.bytes  # noqa: B018 (what cannot be read is damage, too)
     except (CatmaidError, ValueError, TypeError, KeyError):
         found.incomplete.append(path)
         return
     if database is None or backup.manifest["database"] == database:
         found.backups.append(backup)
+
+
+@contextlib.contextmanager
+def using(path: str) -> Iterator[None]:
+    """Keep a backup from being pruned while it is read: a shared lock on its folder, which needs no file."""
+    doing = f"reading the backup {path}"
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise CatmaidError(doing, error.strerror or str(error)) from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH)
+        if not os.path.isdir(path):
+            raise CatmaidError(doing, "it has just been pruned", "Take another one.")
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def unused(path: str) -> Iterator[bool]:
+    """Tell whether nobody reads this backup, see :func:`using`; if so nobody begins to before the end."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        free = True
+    except BlockingIOError:
+        free = False
+    try:
+        yield free
+    finally:
+        os.close(handle)
