@@ -141,10 +141,11 @@ def conninfo(database: str) -> str:
     return f"dbname='{escaped}'"
 
 
-def sql(database: str, text: str) -> list[list[str]]:
+def sql(database: str, text: str, *, port: int = 5432, host: str = "/var/run/postgresql") -> list[list[str]]:
     """Run SQL as the superuser; return the rows as text."""
+    there = ["-h", host, "-p", str(port), conninfo(database)]
     done = subprocess.run(
-        [*AS_POSTGRES, "psql", "-XAtqF\x1f", "-R\x1e", "-v", "ON_ERROR_STOP=1", conninfo(database)],
+        [*AS_POSTGRES, "psql", "-XAtqF\x1f", "-R\x1e", "-v", "ON_ERROR_STOP=1", *there],
         input=text, capture_output=True, text=True, check=False, cwd="/",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

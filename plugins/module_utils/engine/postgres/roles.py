@@ -53,7 +53,9 @@ def dump(server: Server, database: str, path: str) -> list[str]:
             )
         if result.rc == 0:
             return missing
-        last = (result.stderr.strip().splitlines() or [last])[-1]
+        said = result.stderr.strip().splitlines()
+        # After the error comes the query, as a detail.
+        last = next((line for line in said if "ERROR: " in line), (said or [last])[-1])
         if "permission denied" not in result.stderr:
             break
         missing = [f"the passwords of the roles: {server.user} may not read them"]
