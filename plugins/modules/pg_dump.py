@@ -14,8 +14,9 @@ description:
   - All of it is one snapshot. Writers go on meanwhile.
   - The dump is read back completely, and only then gets its final name. Whatever goes wrong before leaves nothing
     behind that looks like a backup; what a killed run has left is removed by the next run.
-  - "The manifest says what the backup holds: the source code's commit, the applied migrations, versions, the rows of
-    each table in the very snapshot, what was left out and how it comes back, and the SHA-256 of every file."
+  - "The manifest says what the backup holds: the source code's commit, the applied migrations, versions, the rows and
+    a fingerprint of each table in the very snapshot, what was left out and how it comes back, and the SHA-256 of every
+    file."
 author:
   - catmaid.admin contributors (@catmaid)
 extends_documentation_fragment:
@@ -56,7 +57,9 @@ options:
     description:
       - What to do with the rows of CATMAID's derived tables. Their definitions are always in the backup.
       - V(safe) leaves out those that a rebuild brings back exactly, and the caches.
-      - V(exclude) leaves out the two summary tables too. A rebuild does not bring back the number of imported nodes.
+      - V(exclude) leaves out the two summary tables too. What a rebuild cannot compute again (the number of imported
+        nodes and the last editor of each skeleton, the imports of each hour) is kept in a small sidecar, for
+        O(catmaid.admin.rebuild_materializations#module:sidecar).
       - V(include) leaves out nothing.
     type: str
     default: safe
@@ -103,9 +106,34 @@ options:
   project_user:
     description: OS user that runs git in O(project_path). Without it, the owner of that folder.
     type: str
+  fingerprint:
+    description:
+      - Whether the manifest tells a fingerprint of each table in the dump, besides its rows. Equal contents give equal
+        fingerprints, so a restore can be proven, see O(catmaid.admin.pg_restore#module:verify).
+      - Rows are counted in any case; with fingerprints the same scan hashes them. It comes after the dump, in the same
+        snapshot, by as many sessions as O(jobs) says. On two CPUs it costs about a second for a million tracing nodes.
+      - Tables that a rebuild brings back exactly have none.
+    type: bool
+    default: true
+  shrink_percent:
+    description:
+      - When a table lost more of its rows than this since the newest sound backup that is not suspicious itself, the
+        new backup is suspicious. It is complete, verified and kept, and the module fails and names the tables. As
+        long as the newest backup is suspicious, M(catmaid.admin.backup_prune) removes none.
+      - More than 100 rows must be gone, or the whole table. Derived tables do not count, nor do those that come and go
+        by themselves (C(django_session), C(django_admin_log), celery's messages and results).
+      - V(0) switches this guard off. In check mode rows are not counted, and nothing is compared therefore.
+    type: int
+    default: 10
+  accept_shrink:
+    description:
+      - Make a backup that is not suspicious whatever is gone. Later ones are compared with it.
+      - To be set once, by hand, after somebody has looked and found that the rows were removed on purpose.
+    type: bool
+    default: false
   min_age:
     description:
-      - Do nothing if the newest verified backup is younger than this.
+      - Do nothing if the newest verified backup that is not suspicious is younger than this.
       - Seconds, or a number with C(s), C(m), C(h), C(d) or C(w).
     type: str
   lock_wait_timeout:
@@ -149,6 +177,12 @@ EXAMPLES = r"""
     materializations: include
     compression: gzip
     compression_level: 9
+
+- name: Back up after somebody has removed a project on purpose
+  catmaid.admin.pg_dump:
+    login_db: catmaid
+    dest: /var/backups/catmaid
+    accept_shrink: true
 """
 
 RETURN = r"""
@@ -189,6 +223,18 @@ left_out:
       what: rows
       rows: 1000000
       returns_by: catmaid.admin.rebuild_materializations
+suspicious:
+  description:
+    - Tables that have shrunk, with C(schema), C(table), their rows C(before) and C(after), and C(percent), the loss.
+  returned: when O(shrink_percent) made the module fail
+  type: list
+  elements: dict
+  sample:
+    - schema: public
+      table: treenode
+      before: 1000000
+      after: 600000
+      percent: 40.0
 missing:
   description: What the login was not allowed to read and is not in the backup therefore.
   returned: like RV(manifest)
@@ -221,6 +267,9 @@ def main() -> None:
             "globals": {"type": "bool", "default": True},
             "project_path": {"type": "path"},
             "project_user": {"type": "str"},
+            "fingerprint": {"type": "bool", "default": True},
+            "shrink_percent": {"type": "int", "default": 10},
+            "accept_shrink": {"type": "bool", "default": False},
             "min_age": {"type": "str"},
             "lock_wait_timeout": {"type": "int", "default": 60},
             "requested_by": {"type": "str", "default": ""},
@@ -247,6 +296,9 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         globals=params["globals"],
         project_path=params["project_path"],
         project_user=params["project_user"],
+        fingerprint=params["fingerprint"],
+        shrink_percent=params["shrink_percent"],
+        accept_shrink=params["accept_shrink"],
         min_age=params["min_age"],
         lock_wait_timeout=params["lock_wait_timeout"],
         lock_wait=params["lock_wait"],

@@ -18,14 +18,15 @@ description:
     project has nodes of past hours and no statistics. That they lack the newest hours is how CATMAID works.
   - Each materialization is rebuilt in one transaction. A run that is killed leaves what was there before.
   - The column C(num_imported_nodes) of C(catmaid_skeleton_summary), which CATMAID's own rebuild sets to 0, is kept.
+    An empty table gets it from the backup's O(sidecar).
   - After a rebuild the tables are compared again; the module fails if they still differ.
 notes:
   - The login options say which database is meant, and need a role that can read it and owns, or may empty, the derived
     tables. Commands of the project log in as the settings module says, to O(login_db); that it is the same database is
     proved before they run. See M(catmaid.admin.migrate) for settings that lead to another server.
   - Each rebuild locks its tables against readers until it is done; an instance that serves meanwhile has to wait.
-  - C(last_editor_id) in C(catmaid_skeleton_summary) is the editor of the newest node after a rebuild, triggers keep
-    the user of the newest request.
+  - C(last_editor_id) in C(catmaid_skeleton_summary) is the editor of the newest node after a rebuild, unless O(sidecar)
+    knows it; triggers keep the user of the newest request.
 extends_documentation_fragment:
   - catmaid.admin.attributes
   - catmaid.admin.login
@@ -45,6 +46,13 @@ options:
     description: Rebuild them also if they do not differ.
     type: bool
     default: false
+  sidecar:
+    description:
+      - Directory of the backup that the database was restored from. What its sidecar kept of the two summary tables,
+        and a rebuild cannot compute, is put back by a rebuild of them. See
+        O(catmaid.admin.pg_dump#module:materializations).
+      - What the database itself still knows wins. A backup without a sidecar changes nothing.
+    type: path
   lock_timeout:
     description:
       - Seconds that a rebuild waits for a lock; V(0) means for ever.
@@ -69,6 +77,13 @@ EXAMPLES = r"""
     login_db: catmaid_restore
     materializations: [edges]
     force: true
+
+- name: Rebuild what a backup without derived tables left out, and lose nothing
+  catmaid.admin.rebuild_materializations:
+    project_path: /opt/catmaid/current/source
+    virtualenv: /opt/catmaid/current/env
+    login_db: catmaid_restore
+    sidecar: /var/backups/catmaid/catmaid/catmaid_20261123T030000Z_2021.12.21
 """
 
 RETURN = r"""
@@ -135,6 +150,7 @@ from ansible_collections.catmaid.admin.plugins.module_utils._ansible import (
     run,
     server,
 )
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.backups import sidecar
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.catmaid import rebuild
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.catmaid.materializations import TABLES
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.django.shim import Runner
@@ -158,12 +174,13 @@ def bring_in_line(module: AnsibleModule) -> dict[str, Any]:
     started = time.monotonic()
     runner = Runner(project(params), server(params), params["login_db"])
     runner.project.validate()
+    kept = sidecar.read(params["sidecar"]) if params["sidecar"] else {}
     before = rebuild.survey(runner, params["materializations"])
     asked = [name for name in TABLES if name in params["materializations"] and name not in before.unused]
     names = asked if params["force"] else before.stale
     after, seconds = before, {}
     if names and not module.check_mode:
-        seconds, warnings = rebuild.rebuild(runner, names, before, params["lock_timeout"])
+        seconds, warnings = rebuild.rebuild(runner, names, before, params["lock_timeout"], kept)
         for warning in warnings:
             module.warn(warning)
         after = rebuild.verify(runner, asked, before)
@@ -187,6 +204,7 @@ def main() -> None:
             **project_argument_spec(),
             "materializations": {"type": "list", "elements": "str", "choices": names, "default": names},
             "force": {"type": "bool", "default": False},
+            "sidecar": {"type": "path"},
             "lock_timeout": {"type": "int", "default": 30},
         },
         supports_check_mode=True,

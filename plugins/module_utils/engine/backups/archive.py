@@ -14,7 +14,7 @@ from ..catmaid import facts
 from ..errors import CatmaidError
 from ..postgres import catalog, client, dump, identity
 from ..postgres.server import program
-from . import selection, space, status, store, writing
+from . import selection, shrink, space, status, store, writing
 from .request import Prepared, Request
 
 __all__ = ["Prepared", "Request", "create", "prepare"]
@@ -22,8 +22,10 @@ __all__ = ["Prepared", "Request", "create", "prepare"]
 
 def prepare(request: Request) -> Prepared:
     """Return what :func:`create` would do now, or raise what would stop it."""
+    shrink.check_percent(request.shrink_percent)
     found = store.listing(request.dest, request.database)
     newest = found.newest()
+    reference = shrink.reference(found.backups)
     source = facts.source(request.project_path, request.project_user) if request.project_path else None
     taken = _names(store.folder(request.dest, request.database))
     name = store.new_id(request.database, source.describe if source else "", store.now(), taken)
@@ -34,17 +36,17 @@ def prepare(request: Request) -> Prepared:
     plan = dump.Plan(
         format=request.format,
         jobs=_jobs(request),
-        compression=dump.compression(request.compression, request.compression_level, major),
+        compression=dump.compression(request.compression, request.compression_level, major, request.format),
         **selection.select(request, tables),
     )
     size = sum(table.bytes for table in tables)
     young = None
-    if newest and request.min_age is not None:
-        age = (store.now() - newest.finished).total_seconds()
-        young = newest if 0 <= age < store.seconds(request.min_age) else None
+    if reference and request.min_age is not None:
+        age = (store.now() - reference.finished).total_seconds()
+        young = reference if 0 <= age < store.seconds(request.min_age) else None
     if not young:
         space.check(request, plan, tables, newest)
-    return Prepared(name, young, newest, plan, source, size)
+    return Prepared(name, young, newest, reference, plan, source, size)
 
 
 def create(request: Request) -> tuple[Prepared, store.Backup]:
@@ -62,7 +64,7 @@ def _create(request: Request, doing: str) -> tuple[Prepared, store.Backup]:
             os.makedirs(folder, mode=0o700, exist_ok=True)
         except OSError as error:
             raise CatmaidError(doing, f"cannot make {folder}: {error.strerror}", "Name another dest.") from error
-        lock = files.lock(os.path.join(folder, store.LOCK), doing)
+        lock = files.lock(os.path.join(folder, store.LOCK), doing, request.lock_wait)
         with lock, status.recording(folder, "backup", request.requested_by) as noted:
             store.remove_partials(folder)
             prepared = prepare(request)
@@ -83,6 +85,7 @@ def _create(request: Request, doing: str) -> tuple[Prepared, store.Backup]:
                 raise
             backup = store.look(final)
             noted.update(status.facts(backup))
+            shrink.refuse(backup, doing)
             return prepared, backup
 
 

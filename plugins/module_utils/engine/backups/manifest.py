@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .. import files
 from ..errors import CatmaidError
+from ..postgres.catalog import Table
+from ..postgres.fingerprint import Content
 
 NAME = "manifest.json"
 FORMAT = 1
@@ -42,6 +45,22 @@ def load(folder: str) -> dict[str, Any]:
     if lacking:
         raise CatmaidError(doing, f"it lacks {', '.join(lacking)}", "Take another backup.")
     return manifest
+
+
+def tables(dumped: Sequence[Table], contents: Mapping[int, Content]) -> list[dict[str, Any]]:
+    """Return the tables of a dump with what they held."""
+    listed = []
+    for table in dumped:
+        content = contents[table.oid]
+        entry = {
+            "schema": table.schema,
+            "name": table.name,
+            "rows": content.rows,
+            "bytes": table.bytes,
+            "fingerprint": content.fingerprint,
+        }
+        listed.append({**entry, "no_fingerprint": content.problem} if content.problem else entry)
+    return listed
 
 
 def describe_files(folder: str) -> list[dict[str, Any]]:

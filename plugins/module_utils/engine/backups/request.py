@@ -37,15 +37,22 @@ class Request:
     lock_wait: float = 0
     lock_token: str = ""
     requested_by: str = ""
+    fingerprint: bool = True
+    shrink_percent: int = 10
+    accept_shrink: bool = False
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a run would do, found out without writing anything."""
+    """What a run would do, found out without writing anything.
+
+    ``newest`` is the newest sound backup, ``reference`` the newest one that is not suspicious either.
+    """
 
     id: str
     young: store.Backup | None
     newest: store.Backup | None
+    reference: store.Backup | None
     plan: dump.Plan
     source: facts.Source | None
     bytes: int

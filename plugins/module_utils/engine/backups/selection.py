@@ -17,7 +17,7 @@ from .request import Request
 REBUILD = "catmaid.admin.rebuild_materializations"
 RETURNS = {
     **dict.fromkeys((*materializations.GEOMETRY, *materializations.NODE_QUERY_CACHE), REBUILD),
-    **dict.fromkeys(materializations.SUMMARIES, f"{REBUILD}, but the counts of imported nodes"),
+    **dict.fromkeys(materializations.SUMMARIES, f"{REBUILD} with its option sidecar"),
     **dict.fromkeys(materializations.GRID_CACHE, "manage.py catmaid_update_cache_tables"),
 }
 
@@ -58,6 +58,17 @@ def left_out(plan: dump.Plan, rows: Mapping[int, int] | None = None) -> list[dic
                 }
             )
     return listed
+
+
+def dumped(plan: dump.Plan, tables: Sequence[Table]) -> set[int]:
+    """Return the numbers of the tables whose rows are in the dump."""
+    return {table.oid for table in tables} - {table.oid for table in [*plan.without, *plan.without_rows]}
+
+
+def precious(plan: dump.Plan, tables: Sequence[Table]) -> set[int]:
+    """Return the numbers of the dumped tables that nothing brings back exactly."""
+    exactly = {table.oid for table in tables if table.visible and table.name in materializations.EXACT}
+    return dumped(plan, tables) - exactly
 
 
 def _one(name: str, tables: Sequence[Table], option: str) -> Table:

@@ -12,16 +12,17 @@ import stat
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
 from .. import files
 from ..django import migrations
 from ..errors import CatmaidError
-from ..postgres import catalog, dump, properties, roles, toc
+from ..postgres import catalog, dump, fingerprint, identity, properties, roles, toc
 from ..postgres.catalog import Table
-from . import manifest, selection, store
+from ..postgres.fingerprint import Content
+from . import manifest, selection, shrink, sidecar, store
 from .request import Prepared, Request
 
 DUMP = {"directory": "dump", "custom": "dump.pgc"}
@@ -30,26 +31,30 @@ LOCKED_OUT_ATTEMPTS = 3
 LOCKED_OUT_PAUSE = 2.0
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What one attempt wrote, and what its snapshot saw."""
+
+    dumped: dump.Dumped
+    attempt: int
+    tables: list[Table]
+    configuration: set[int]
+    contents: dict[int, Content]
+    counted: float
+    sidecar: list[dict[str, Any]]
+    about: dict[str, Any]
+
+    def rows(self) -> dict[int, int]:
+        """The rows of each table by its number."""
+        return {oid: content.rows for oid, content in self.contents.items()}
+
+
 def write(request: Request, prepared: Prepared, partial: str) -> None:
+    """Write everything below ``partial``, the manifest last: what has one has been verified."""
     started = store.now()
     path = os.path.join(partial, DUMP[request.format])
-    without = {table.oid for table in prepared.plan.without}
-    for attempt in range(1, LOCKED_OUT_ATTEMPTS + 1):
-        os.mkdir(partial, 0o700)
-        _hand_to(partial, request.server.os_user)
-        try:
-            with dump.snapshot(request.server, request.database, without, request.lock_wait_timeout) as shot:
-                dumped = dump.run(request.server, request.database, shot, prepared.plan, path)
-                rows = dump.count_rows(shot, without)
-                about = _about(shot.connection, request.database)
-                tables, configuration = shot.tables, catalog.configuration_tables(shot.connection)
-            break
-        except dump.LockedOutError:
-            if attempt == LOCKED_OUT_ATTEMPTS:
-                raise
-            store.remove(partial)
-            time.sleep(LOCKED_OUT_PAUSE * attempt)  # whoever waits for our lock has it now, and will be done
-    _take_back(partial)
+    seen = _until_not_locked_out(request, prepared, partial, path)
+    about, plan = seen.about, prepared.plan
     missing = []
     if request.globals:
         missing = roles.dump(request.server, request.database, os.path.join(partial, GLOBALS))
@@ -58,10 +63,9 @@ def write(request: Request, prepared: Prepared, partial: str) -> None:
         hashed = pool.submit(manifest.describe_files, partial)
         read_back = toc.read_back(path, version)
         described = hashed.result()
-    _check_contents(toc.contents(path, version), prepared.plan, tables, configuration, path)
-    hidden = {table.oid for table in prepared.plan.without_rows}
+    _check_contents(toc.contents(path, version), plan, seen.tables, seen.configuration, path)
     finished = store.now()
-    about["postgresql"]["pg_dump"] = dumped.pg_dump_version
+    about["postgresql"]["pg_dump"] = seen.dumped.pg_dump_version
     manifest_of = {
         "format": manifest.FORMAT,
         "id": prepared.id,
@@ -69,31 +73,90 @@ def write(request: Request, prepared: Prepared, partial: str) -> None:
         "requested_by": request.requested_by,
         "started": store.format_time(started),
         "finished": store.format_time(finished),
-        "seconds": {"dump": dumped.seconds, "read_back": read_back, "all": _span(started, finished)},
+        "seconds": {"dump": seen.dumped.seconds, "read_back": read_back, "all": _span(started, finished)},
+        "fingerprinted": seen.counted if request.fingerprint else None,
         "source": asdict(prepared.source) if prepared.source else None,
         **about,
         "dump": {
             "path": DUMP[request.format],
             "format": request.format,
-            "jobs": prepared.plan.jobs,
-            "attempts": attempt,
-            "compression": asdict(prepared.plan.compression),
+            "jobs": plan.jobs,
+            "attempts": seen.attempt,
+            "compression": asdict(plan.compression),
         },
         "materializations": request.materializations,
         "globals": GLOBALS if os.path.exists(os.path.join(partial, GLOBALS)) else None,
-        "tables": [
-            {"schema": t.schema, "name": t.name, "rows": rows[t.oid], "bytes": t.bytes}
-            for t in tables
-            if t.oid not in without | hidden
-        ],
-        "left_out": selection.left_out(prepared.plan, rows),
-        "missing": missing,
+        "tables": manifest.tables(
+            [t for t in seen.tables if t.oid in selection.dumped(plan, seen.tables)], seen.contents
+        ),
+        "left_out": selection.left_out(plan, seen.rows()),
+        "sidecar": seen.sidecar,
+        **_shrunk(request, prepared, seen),
+        "missing": [*about["missing"], *missing],
         "files": described,
         "bytes": sum(int(file["bytes"]) for file in described),
         "verified": True,
     }
     files.write_json(manifest.path(partial), manifest_of)
     files.sync_tree(partial)
+
+
+def _until_not_locked_out(request: Request, prepared: Prepared, partial: str, path: str) -> Seen:
+    for attempt in range(1, LOCKED_OUT_ATTEMPTS + 1):
+        os.mkdir(partial, 0o700)
+        _hand_to(partial, request.server.os_user)
+        try:
+            return _attempt(request, prepared, partial, path, attempt)
+        except dump.LockedOutError:
+            if attempt == LOCKED_OUT_ATTEMPTS:
+                raise
+            store.remove(partial)
+            time.sleep(LOCKED_OUT_PAUSE * attempt)  # whoever waits for our lock has it now, and will be done
+    raise CatmaidError("dumping", "no attempt was made")  # for the reader of types: the last one returns or raises
+
+
+def _attempt(request: Request, prepared: Prepared, partial: str, path: str, attempt: int) -> Seen:
+    """Dump, and read what is beside the dump in its very snapshot."""
+    server, database, plan = request.server, request.database, prepared.plan
+    without = {table.oid for table in plan.without}
+    with dump.snapshot(server, database, without, request.lock_wait_timeout) as shot:
+        dumped = dump.run(server, database, shot, plan, path)
+        _take_back(partial)
+        about = _about(shot.connection, database)
+        configuration = catalog.configuration_tables(shot.connection)
+        started = time.monotonic()
+        hashes = request.fingerprint and fingerprint.comparable(shot.connection)
+        contents = fingerprint.read(
+            server,
+            database,
+            shot.connection,
+            [table for table in shot.tables if table.oid not in without],
+            hashed=selection.precious(plan, shot.tables) if hashes else (),
+            jobs=request.jobs or dump.default_jobs(),
+            snapshot=shot.name,
+        )
+        counted = round(time.monotonic() - started, 3)
+        kept = sidecar.write(shot.connection, plan.without_rows, partial)
+    return Seen(dumped, attempt, shot.tables, configuration, contents, counted, kept, about)
+
+
+def _shrunk(request: Request, prepared: Prepared, seen: Seen) -> dict[str, Any]:
+    """Return which tables lost more rows than they should since the last backup that nobody has to doubt."""
+    reference = prepared.reference
+    found = []
+    if reference and request.shrink_percent:
+        rows = {
+            (table.schema, table.name): seen.contents[table.oid].rows
+            for table in seen.tables
+            if table.oid in seen.contents
+        }
+        unknown = {(table.schema, table.name) for table in prepared.plan.without}
+        found = shrink.shrunk(reference.manifest, rows, unknown, request.shrink_percent)
+    return {
+        "compared_with": reference.id if reference else None,
+        "suspicious": [] if request.accept_shrink else found,
+        "accepted": found if request.accept_shrink else [],
+    }
 
 
 def _about(connection: Any, database: str) -> dict[str, Any]:
@@ -108,8 +171,10 @@ def _about(connection: Any, database: str) -> dict[str, Any]:
             "number": connection.server_version,
             "server": connection.get_parameter_status("server_version").split(" ")[0],
             "postgis": postgis,
+            "cluster": identity.cluster(connection),
         },
         "extensions": extensions,
+        "missing": catalog.out_of_reach(connection),
         "objects": catalog.objects(connection),
         "migrations": [list(pair) for pair in migrations.applied(connection)],
     }

@@ -9,11 +9,12 @@ from ..errors import CatmaidError
 
 # A rebuild brings these back exactly.
 GEOMETRY = ("treenode_edge", "treenode_connector_edge", "connector_geom")
-# A rebuild does not bring these back exactly: num_imported_nodes, last_editor_id and the import counts are lost.
+# A rebuild alone does not bring these back exactly: keepsakes.py has what it lacks.
 SUMMARIES = ("catmaid_stats_summary", "catmaid_skeleton_summary")
 # Caches of what the server answers; filled again by its cache commands and workers.
 NODE_QUERY_CACHE = ("node_query_cache",)
 GRID_CACHE = ("node_grid_cache_cell", "dirty_node_grid_cache_cell")
+EXACT = GEOMETRY + NODE_QUERY_CACHE + GRID_CACHE
 
 # What can be asked for by name, in the order of a rebuild.
 TABLES = {
@@ -25,8 +26,8 @@ TABLES = {
 
 _LEVELS: dict[str, tuple[str, ...]] = {
     "include": (),
-    "safe": GEOMETRY + NODE_QUERY_CACHE + GRID_CACHE,
-    "exclude": GEOMETRY + NODE_QUERY_CACHE + GRID_CACHE + SUMMARIES,
+    "safe": EXACT,
+    "exclude": EXACT + SUMMARIES,
 }
 
 

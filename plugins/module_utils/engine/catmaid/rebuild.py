@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,8 @@ from ..django.migrations import LOCK_NOT_AVAILABLE
 from ..django.shim import ChildError, Runner, application, session
 from ..errors import CatmaidError
 from ..postgres.server import quoted
-from . import releases, staleness
+from . import keepsakes, releases, staleness
+from .keepsakes import Kept
 from .materializations import TABLES
 from .staleness import Finding
 
@@ -85,14 +86,17 @@ def cached_providers(providers: Sequence[Any]) -> tuple[bool, list[int] | None]:
 
 
 def rebuild(
-    runner: Runner, names: Sequence[str], before: Survey, lock_timeout: int
+    runner: Runner, names: Sequence[str], before: Survey, lock_timeout: int, kept: Mapping[str, Kept] | None = None
 ) -> tuple[dict[str, float], list[str]]:
-    """Rebuild ``names``; return the seconds of each, and what could not be brought back."""
+    """Rebuild ``names``; return the seconds of each, and what could not be brought back.
+
+    ``kept`` is what a backup's sidecar knows of tables by their names.
+    """
     seconds: dict[str, float] = {}
     warnings: list[str] = []
     for name in names:
         started = time.monotonic()
-        warnings += _REBUILD[name](runner, before, lock_timeout)
+        warnings += _REBUILD[name](runner, before, lock_timeout, kept or {})
         with runner.server.connect(runner.database) as connection, connection.cursor() as cursor:
             for table in TABLES[name]:
                 cursor.execute(f"ANALYZE {quoted(table, connection)}")
@@ -115,7 +119,7 @@ def verify(runner: Runner, names: Sequence[str], before: Survey) -> Survey:
     return after
 
 
-def _edges(runner: Runner, _before: Survey, lock_timeout: int) -> list[str]:
+def _edges(runner: Runner, _before: Survey, lock_timeout: int, _kept: Mapping[str, Kept]) -> list[str]:
     output = _command(runner, ["catmaid_rebuild_edge_table"], lock_timeout, stdin="y\n")
     if EDGES_REBUILT not in output:
         raise CatmaidError(
@@ -126,14 +130,18 @@ def _edges(runner: Runner, _before: Survey, lock_timeout: int) -> list[str]:
     return []
 
 
-def _node_statistics(runner: Runner, _before: Survey, lock_timeout: int) -> list[str]:
+def _node_statistics(runner: Runner, before: Survey, lock_timeout: int, kept: Mapping[str, Kept]) -> list[str]:
     # In a transaction of ours: the command itself empties the table first, and a kill would leave it empty.
     _command(runner, releases.STATISTICS_COMMANDS, lock_timeout, atomic=True, clean=True)
+    file = kept.get("catmaid_stats_summary")
+    if file and not before.rows["catmaid_stats_summary"]:  # else it was a table in use, and the file is older
+        with runner.server.connect(runner.database) as connection, connection.cursor() as cursor:
+            keepsakes.put_back_imports(cursor, file)
     return []
 
 
-def _skeleton_summary(runner: Runner, before: Survey, lock_timeout: int) -> list[str]:
-    """Refresh by CATMAID's own function, and put back the one column that it forgets."""
+def _skeleton_summary(runner: Runner, before: Survey, lock_timeout: int, kept: Mapping[str, Kept]) -> list[str]:
+    """Refresh by CATMAID's own function, and put back what it forgets."""
     doing = f"rebuilding the skeleton summary of database {runner.database}"
     name = application("rebuild")
     settings = session(runner.identity().server_version, lock_timeout)
@@ -162,20 +170,24 @@ def _skeleton_summary(runner: Runner, before: Survey, lock_timeout: int) -> list
                 "UPDATE catmaid_skeleton_summary s SET num_imported_nodes = k.num_imported_nodes "
                 "FROM kept_imports k WHERE k.skeleton_id = s.skeleton_id AND k.num_imported_nodes <> 0"
             )
+            known = "kept_imports"
+            if file := kept.get("catmaid_skeleton_summary"):
+                filled = keepsakes.put_back_skeletons(cursor, file, "kept_imports")
+                known = f"(SELECT skeleton_id FROM kept_imports UNION SELECT skeleton_id FROM {filled})"
             cursor.execute(
                 "SELECT count(*) FROM catmaid_skeleton_summary s "
-                "WHERE NOT EXISTS (SELECT FROM kept_imports k WHERE k.skeleton_id = s.skeleton_id)"
+                f"WHERE NOT EXISTS (SELECT FROM {known} k WHERE k.skeleton_id = s.skeleton_id)"
             )
             lost = cursor.fetchone()[0]
     return [IMPORTS_LOST.format(lost)] if lost else []
 
 
-def _node_query_cache(runner: Runner, _before: Survey, lock_timeout: int) -> list[str]:
+def _node_query_cache(runner: Runner, _before: Survey, lock_timeout: int, _kept: Mapping[str, Kept]) -> list[str]:
     _command(runner, ["catmaid_update_cache_tables"], lock_timeout, from_config=True)
     return []
 
 
-_REBUILD: dict[str, Callable[[Runner, Survey, int], list[str]]] = {
+_REBUILD: dict[str, Callable[[Runner, Survey, int, Mapping[str, Kept]], list[str]]] = {
     "edges": _edges,
     "node_statistics": _node_statistics,
     "skeleton_summary": _skeleton_summary,
