@@ -70,7 +70,8 @@ SCHEMA: dict[str, Any] = {
         "compression_level": Leaf(int),
         "globals": Leaf(bool, True),
         "min_age": Leaf(str),
-        "lock_wait": Leaf(float, 60.0),
+        "lock_wait": Leaf(float, 0.0),
+        "lock_wait_timeout": Leaf(float, 60.0),
     },
     "hooks": {"on_success": COMMANDS, "on_failure": COMMANDS, "timeout": Leaf(float, 60.0)},
     "metrics_dir": TEXT,
@@ -92,7 +93,7 @@ class Config:
     @property
     def state(self) -> str:
         """Where the last run of the job stands."""
-        return os.path.join(self.values["state_dir"], f"{self.instance}.json")
+        return os.path.join(self.values["state_dir"], self.instance, "job.json")
 
 
 def load(path: str) -> Config:

@@ -37,6 +37,7 @@ def run(config: Config, job: str, say: Say, progress: Any = None) -> Report:
         report["message"] = "; ".join(wrong)
     except CatmaidError as error:
         report["message"] = str(error)
+        say(f"FAILED: {error}")
     except BaseException as error:
         report["message"] = f"{type(error).__name__}: {error}".rstrip(": ")
         _finish(config, report, say)

@@ -1,0 +1,192 @@
+# Copyright (c) 2026, catmaid.admin contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The commands of catmaid-admin: each is a call of the engine, and what it prints of it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from typing import Any
+
+from ..backups import check, job, manifest, status, store
+from ..backups.config import Config
+from ..errors import CatmaidError
+from . import output
+
+DONE, FAILED = 0, 1
+HIDDEN = "********"
+
+
+def backup(config: Config, options: argparse.Namespace) -> int:
+    """Run the job."""
+    voice = output.Voice(quiet=options.quiet, json=options.json)
+    report = job.run(config, options.job or _who(), voice.say, voice.progress)
+    if options.json:
+        output.show_json(report)
+    elif report["ok"]:
+        voice.say(f"{config.instance}: done, {len(report['databases'])} database(s)")
+    else:
+        voice.say(f"FAILED: {config.instance}: the job has not done everything, see above")
+    return DONE if report["ok"] else FAILED
+
+
+def list_backups(config: Config, options: argparse.Namespace) -> int:
+    """List the backups."""
+    found = store.listing(config.dest, options.database)
+    if options.json:
+        backups = [output.backup(one) for one in found.backups]
+        output.show_json({"backups": backups, "incomplete": found.incomplete, "foreign": found.foreign})
+        return DONE
+    rows: list[tuple[str, ...]] = [("ID", "AGE", "SIZE", "ROWS", "STATE")]
+    for one in found.backups:
+        about = output.backup(one)
+        state = "ok" if one.sound else f"DAMAGED: {'; '.join(one.problems[:3])}"
+        marks = [mark for mark in ("held", "suspicious") if getattr(one, mark, False)]
+        rows.append(
+            (
+                one.id,
+                check.span(about["age"]),
+                output.size(about["bytes"]),
+                str(about["rows"]),
+                ", ".join([state, *marks]),
+            )
+        )
+    output.show(*(output.table(rows) if len(rows) > 1 else [f"There is no backup in {config.dest}."]))
+    for path in found.incomplete:
+        output.show(f"incomplete: {path}")
+    for path in found.foreign:
+        output.show(f"not ours:   {path}")
+    return DONE
+
+
+def info(config: Config, options: argparse.Namespace) -> int:
+    """Show one backup."""
+    one = _one(config, options.id, options.database)
+    if options.json:
+        output.show_json({**one.manifest, "path": one.path, "problems": one.problems})
+        return DONE
+    found = one.manifest
+    source, postgresql = found.get("source") or {}, found.get("postgresql") or {}
+    about = output.backup(one)
+    lines = {
+        "backup": one.id,
+        "path": one.path,
+        "database": found["database"],
+        "finished": f"{found['finished']} ({check.span(about['age'])} ago)",
+        "asked for by": found.get("requested_by") or "nobody said",
+        "size": f"{output.size(about['bytes'])} ({about['bytes']} bytes)",
+        "rows": f"{about['rows']} in {len(found['tables'])} tables",
+        "CATMAID": f"{source.get('describe') or 'unknown'} {source.get('commit') or ''}".strip(),
+        "migrations": str(len(found.get("migrations", []))),
+        "PostgreSQL": f"{postgresql.get('server')}, PostGIS {postgresql.get('postgis') or 'none'}",
+        "state": "ok" if one.sound else f"DAMAGED: {'; '.join(one.problems)}",
+    }
+    output.show(*(f"{name + ':':<14}{text}" for name, text in lines.items()))
+    for left in found["left_out"]:
+        output.show(
+            f"left out:     {left['schema']}.{left['name']} ({left['what']}), "
+            f"comes back by {left['returns_by'] or 'nothing'}"
+        )
+    for missing in found.get("missing", []):
+        output.show(f"missing:      {missing}")
+    return DONE
+
+
+def verify(config: Config, options: argparse.Namespace) -> int:
+    """Read backups again."""
+    results = []
+    for one in _chosen(config, options):
+        folder = os.path.dirname(one.path)
+        try:
+            with status.recording(folder, "verify", _who()) as facts:
+                facts["id"] = one.id
+                problems = manifest.file_problems(one.path, one.manifest, checksums=True)
+                if problems:
+                    raise CatmaidError(f"verifying {one.path}", "; ".join(problems[:10]), "Take another backup.")
+        except CatmaidError as error:
+            results.append({"id": one.id, "path": one.path, "sound": False, "message": str(error)})
+        else:
+            results.append({"id": one.id, "path": one.path, "sound": True, "message": ""})
+    failed = [result for result in results if not result["sound"]]
+    if options.json:
+        output.show_json({"verified": results})
+    else:
+        for result in results:
+            stream = sys.stdout if result["sound"] else sys.stderr
+            stream.write(f"{result['id']}: ok\n" if result["sound"] else f"FAILED: {result['message']}\n")
+    return FAILED if failed else DONE
+
+
+def run_check(config: Config, options: argparse.Namespace) -> int:
+    """Judge."""
+    max_age, critical = store.seconds(options.max_age), store.seconds(options.critical)
+    if critical < max_age:
+        raise CatmaidError("reading the ages", "--critical is less than --max-age", "Let it be more, or the same.")
+    verdict = check.examine(config, max_age, critical)
+    if options.json:
+        told: dict[str, Any] = {"code": verdict.code, "state": check.WORDS[verdict.code], "line": verdict.line()}
+        problems = [{"code": code, "text": text} for code, text in verdict.problems]
+        output.show_json({**told, "problems": problems, "databases": verdict.databases})
+    else:
+        output.show(verdict.line())
+    return verdict.code
+
+
+def show_config(config: Config, options: argparse.Namespace) -> int:
+    """Show the configuration."""
+    values = json.loads(json.dumps(config.values))
+    if values["login"]["password"]:
+        values["login"]["password"] = HIDDEN
+    if options.json:
+        output.show_json(values)
+    else:
+        output.show(f"{config.path} is right.", json.dumps(values, indent=2, sort_keys=True))
+    return DONE
+
+
+def report_failure(config: Config, options: argparse.Namespace) -> int:
+    """Tell of a job that died."""
+    voice = output.Voice(quiet=options.quiet, json=options.json)
+    report = job.report_lost(config, options.invocation or os.environ.get("MONITOR_INVOCATION_ID", ""), voice.say)
+    if options.json:
+        output.show_json(report)
+    elif report:
+        voice.say(f"FAILED: {config.instance}: {report['message']}")
+    else:
+        voice.say(f"{config.instance}: the job has told its end itself")
+    return DONE
+
+
+def _who() -> str:
+    """Return who asks, for manifests: the user behind sudo where there is one."""
+    return f"catmaid-admin, {os.environ.get('SUDO_USER') or os.environ.get('LOGNAME') or os.geteuid()}"
+
+
+def _chosen(config: Config, options: argparse.Namespace) -> list[store.Backup]:
+    if options.id:
+        return [_one(config, name, options.database) for name in options.id]
+    found = store.listing(config.dest, options.database).backups
+    newest = {str(one.manifest["database"]): one for one in reversed(found)}
+    chosen = found if options.all else [newest[name] for name in sorted(newest)]
+    if not chosen:
+        raise CatmaidError(f"looking for backups in {config.dest}", "there is none", "Run catmaid-admin backup.")
+    return chosen
+
+
+def _one(config: Config, name: str | None, database: str | None) -> store.Backup:
+    """Return a backup by its name or path; the newest sound one when none is named."""
+    listing = store.listing(config.dest, database)
+    doing = f"looking for a backup in {config.dest}"
+    if not name:
+        newest = listing.newest()
+        if not newest:
+            raise CatmaidError(doing, "there is no sound one", "Run catmaid-admin backup.")
+        return newest
+    path = os.path.abspath(name)
+    for one in listing.backups:
+        if name == one.id or path == os.path.abspath(one.path):
+            return one
+    raise CatmaidError(doing, f"there is none named {name}", "Look at catmaid-admin list.")
