@@ -56,17 +56,6 @@ def lock_argument_spec() -> dict[str, Any]:
     return {"lock_wait": {"type": "float", "default": 0}, "lock_token": {"type": "str", "default": "", "no_log": False}}
 
 
-@contextmanager
-def locked(module: AnsibleModule, at: Server, databases: Sequence[str], job: str) -> Iterator[None]:
-    """Hold the job locks of these databases; in check mode nothing is held, because nothing is done."""
-    wait, token = module.params["lock_wait"], module.params["lock_token"]
-    with ExitStack() as stack:
-        # In one order for everybody, so that two jobs never wait for each other.
-        for name in [] if module.check_mode else sorted(set(databases)):
-            stack.enter_context(locks.hold(identity.database_key(at, name), job, wait, token))
-        yield
-
-
 def server(params: dict[str, Any]) -> Server:
     """Return the server that the login options describe."""
     return Server(
@@ -91,10 +80,27 @@ def project(params: dict[str, Any]) -> Project:
     )
 
 
-def run(module: AnsibleModule, work: Callable[[], dict[str, Any]]) -> None:
-    """Exit with what ``work`` returns, or fail with the message of the engine's exception."""
+def run(
+    module: AnsibleModule, work: Callable[[], dict[str, Any]], *, job: str = "", databases: Sequence[str] = ()
+) -> None:  # fmt: skip
+    """Exit with what ``work`` returns, or fail with the message of the engine's exception.
+
+    ``job`` is a job that works on these ``databases``, and so holds their locks.
+    """
     try:
-        result = work()
+        with _locked(module, job, databases):
+            result = work()
     except CatmaidError as error:
         module.fail_json(msg=str(error), **error.details)
     module.exit_json(**result)
+
+
+@contextmanager
+def _locked(module: AnsibleModule, job: str, databases: Sequence[str]) -> Iterator[None]:
+    """Hold the job locks of these databases; in check mode nothing is held, because nothing is done."""
+    with ExitStack() as stack:
+        # In one order for everybody, so that two jobs never wait for each other.
+        for name in [] if module.check_mode else sorted(set(databases)):
+            key = identity.database_key(server(module.params), name)
+            stack.enter_context(locks.hold(key, job, module.params["lock_wait"], module.params["lock_token"]))
+        yield

@@ -18,6 +18,7 @@ author:
   - catmaid.admin contributors (@catmaid)
 extends_documentation_fragment:
   - catmaid.admin.attributes
+  - catmaid.admin.lock
   - catmaid.admin.login
 attributes:
   idempotent:
@@ -89,6 +90,7 @@ from ansible_collections.catmaid.admin.plugins.module_utils.engine.postgres.prop
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
+            **_ansible.lock_argument_spec(),
             **_ansible.login_argument_spec(),
             "name": {"type": "str", "required": True},
             "state": {"type": "str", "default": "present", "choices": ["present", "absent"]},
@@ -96,7 +98,11 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    _ansible.run(module, lambda: work(module))
+    source, name = module.params["login_db"], module.params["name"]
+    job, databases = f"copying database {source} to {name}", [source, name]
+    if module.params["state"] == "absent":
+        job, databases = f"dropping database {name}", [name]
+    _ansible.run(module, lambda: work(module), job=job, databases=databases)
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:

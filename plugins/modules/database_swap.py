@@ -21,6 +21,7 @@ author:
   - catmaid.admin contributors (@catmaid)
 extends_documentation_fragment:
   - catmaid.admin.attributes
+  - catmaid.admin.lock
   - catmaid.admin.login
 attributes:
   idempotent:
@@ -85,13 +86,16 @@ from ansible_collections.catmaid.admin.plugins.module_utils.engine.postgres.prop
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
+            **_ansible.lock_argument_spec(),
             **_ansible.login_argument_spec(),
             "replacement": {"type": "str", "required": True},
             "keep_as": {"type": "str", "required": True},
         },
         supports_check_mode=True,
     )
-    _ansible.run(module, lambda: work(module))
+    live, replacement = module.params["login_db"], module.params["replacement"]
+    job = f"putting database {replacement} in the place of {live}"
+    _ansible.run(module, lambda: work(module), job=job, databases=[live, replacement])
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:

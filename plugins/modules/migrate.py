@@ -26,6 +26,7 @@ notes:
   - On another database than that of the settings, the instance's media folder, message broker and mail are not used.
 extends_documentation_fragment:
   - catmaid.admin.attributes
+  - catmaid.admin.lock
   - catmaid.admin.login
   - catmaid.admin.project
 options:
@@ -178,6 +179,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.catmaid.admin.plugins.module_utils._ansible import (
+    lock_argument_spec,
     login_argument_spec,
     project,
     project_argument_spec,
@@ -260,6 +262,7 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
+            **lock_argument_spec(),
             **login_argument_spec(),
             **project_argument_spec(),
             "app": {"type": "str", "default": ""},
@@ -271,7 +274,8 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    run(module, lambda: migrate(module))
+    database = module.params["login_db"]
+    run(module, lambda: migrate(module), job=f"migrating database {database}", databases=[database])
 
 
 if __name__ == "__main__":

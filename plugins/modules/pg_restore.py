@@ -24,6 +24,7 @@ author:
   - catmaid.admin contributors (@catmaid)
 extends_documentation_fragment:
   - catmaid.admin.attributes
+  - catmaid.admin.lock
   - catmaid.admin.login
 attributes:
   check_mode:
@@ -179,7 +180,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.catmaid.admin.plugins.module_utils import _ansible
-from ansible_collections.catmaid.admin.plugins.module_utils.engine.backups import restoration
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.backups import restoration, store
 
 SECTIONS = ["pre-data", "data", "post-data"]
 
@@ -187,6 +188,7 @@ SECTIONS = ["pre-data", "data", "post-data"]
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
+            **_ansible.lock_argument_spec(),
             **_ansible.login_argument_spec(),
             "archive": {"type": "path", "required": True},
             "sections": {"type": "list", "elements": "str", "choices": SECTIONS, "default": SECTIONS},
@@ -200,7 +202,13 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    _ansible.run(module, lambda: work(module))
+    database, path = module.params["login_db"], module.params["archive"]
+    _ansible.run(module, lambda: reading(module), job=f"restoring {path} into {database}", databases=[database])
+
+
+def reading(module: AnsibleModule) -> dict[str, Any]:
+    with store.using(module.params["archive"]):
+        return work(module)
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:

@@ -101,3 +101,42 @@ def test_a_backup_that_runs_is_not_ended(lock: Callable[..., Run], server: Serve
 def test_refuses_what_cannot_be_meant(lock: Callable[..., Run]) -> None:
     assert "over at once" in lock(max_age="0").error
     assert "is none" in lock(max_age="soon").error
+
+
+def test_the_jobs_that_write_to_a_database_wait_for_their_turn(
+    lock: Callable[..., Run], database: str, dest: str, unused: Callable[[], str]
+) -> None:
+    """Each but those that only read; what a check predicts needs no turn."""
+    path, other = dump(database, dest).result["path"], unused()
+    assert run_module("pg_restore", login_db=other, archive=path, restore_roles=True).changed
+    token = lock(job="upgrade").result["token"]
+    project = {"project_path": "/nonexistent", "virtualenv": "/nonexistent"}
+    jobs: dict[str, dict[str, Any]] = {
+        "pg_dump": {"login_db": database, "dest": dest},
+        "pg_restore": {"login_db": database, "archive": path, "in_place": True},
+        "database_copy": {"login_db": database, "name": unused()},
+        "database_swap": {"login_db": database, "replacement": other, "keep_as": unused()},
+        "migrate": {"login_db": database, **project},
+        "rebuild_materializations": {"login_db": database, **project},
+    }
+    for name, arguments in jobs.items():
+        assert "is locked by upgrade (pid " in run_module(name, **arguments).error, name
+        for more in ({"check": True}, {"lock_token": token}):
+            assert "is locked" not in str(run_module(name, **arguments, **more).result.get("msg")), name
+
+
+def test_a_backup_is_not_pruned_while_it_is_restored(database: str, dest: str, unused: Callable[[], str]) -> None:
+    old = dump(database, dest).result
+    newest = dump(database, dest).result["id"]
+    running = support.start_module("pg_restore", login_db=unused(), archive=old["path"], restore_roles=True)
+    rules = {"keep_last": 1, "keep_daily": 0, "keep_weekly": 0, "keep_monthly": 0}
+    options = {"check": True, "dest": dest, "database": database, **rules}
+
+    def why_it_stays() -> list[str]:
+        kept = run_module("backup_prune", **options).result["kept"]
+        return next((entry["reasons"] for entry in kept if entry["id"] == old["id"]), [])
+
+    assert wait_for(why_it_stays) == ["somebody is reading it"]
+    assert support.finish_module(running).changed
+    assert [entry["id"] for entry in run_module("backup_prune", **options).result["gone"]] == [old["id"]]
+    assert newest in backups(dest, database)

@@ -212,7 +212,13 @@ def _add(found: Listing, path: str, database: str | None, checksums: bool) -> No
 
 @contextlib.contextmanager
 def using(path: str) -> Iterator[None]:
-    """Keep a backup from being pruned while it is read: a shared lock on its folder, which needs no file."""
+    """Keep a backup from being pruned while it is read: a shared lock on its folder, which needs no file.
+
+    What is no folder is nobody's to prune.
+    """
+    if not os.path.isdir(path):
+        yield
+        return
     doing = f"reading the backup {path}"
     try:
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
