@@ -71,6 +71,17 @@ def read(server: Server, name: str) -> Properties | None:
         return properties.read(connection, name)
 
 
+def listing(server: Server, database: str = "") -> list[Properties]:
+    """Return the databases that people work with, as a login to ``database`` sees them."""
+    with server.connect(database or maintenance_database(server)) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate AND datname <> 'postgres'"
+            " ORDER BY datname"
+        )
+        found = [properties.read(connection, str(name)) for (name,) in cursor.fetchall()]
+    return [about for about in found if about]  # one may have been dropped meanwhile
+
+
 def sessions(connection: Any, names: Sequence[str]) -> list[Session]:
     """Return the clients connected to these databases."""
     with connection.cursor() as cursor:
