@@ -120,20 +120,16 @@ options:
       - When a table lost more of its rows than this since the newest sound backup that is not suspicious itself, the
         new backup is suspicious. It is complete, verified and kept, and the module fails and names the tables. As
         long as the newest backup is suspicious, M(catmaid.admin.backup_prune) removes none.
+      - The next run compares with the same older backup, and fails again. When the rows were removed on purpose, accept
+        the suspicious backup once with M(catmaid.admin.backup_hold); later ones are compared with it then.
       - More than 100 rows must be gone, or the whole table. Derived tables do not count, nor do those that come and go
         by themselves (C(django_session), C(django_admin_log), celery's messages and results).
       - V(0) switches this guard off. In check mode rows are not counted, and nothing is compared therefore.
     type: int
     default: 10
-  accept_shrink:
-    description:
-      - Make a backup that is not suspicious whatever is gone. Later ones are compared with it.
-      - To be set once, by hand, after somebody has looked and found that the rows were removed on purpose.
-    type: bool
-    default: false
   min_age:
     description:
-      - Do nothing if the newest verified backup that is not suspicious is younger than this.
+      - Do nothing if the newest verified backup is younger than this, unless it is suspicious.
       - Seconds, or a number with C(s), C(m), C(h), C(d) or C(w).
     type: str
   lock_wait_timeout:
@@ -150,6 +146,7 @@ requirements:
 seealso:
   - module: catmaid.admin.pg_restore
   - module: catmaid.admin.backup_info
+  - module: catmaid.admin.backup_hold
 """
 
 EXAMPLES = r"""
@@ -177,12 +174,6 @@ EXAMPLES = r"""
     materializations: include
     compression: gzip
     compression_level: 9
-
-- name: Back up after somebody has removed a project on purpose
-  catmaid.admin.pg_dump:
-    login_db: catmaid
-    dest: /var/backups/catmaid
-    accept_shrink: true
 """
 
 RETURN = r"""
@@ -269,7 +260,6 @@ def main() -> None:
             "project_user": {"type": "str"},
             "fingerprint": {"type": "bool", "default": True},
             "shrink_percent": {"type": "int", "default": 10},
-            "accept_shrink": {"type": "bool", "default": False},
             "min_age": {"type": "str"},
             "lock_wait_timeout": {"type": "int", "default": 60},
             "requested_by": {"type": "str", "default": ""},
@@ -298,7 +288,6 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         project_user=params["project_user"],
         fingerprint=params["fingerprint"],
         shrink_percent=params["shrink_percent"],
-        accept_shrink=params["accept_shrink"],
         min_age=params["min_age"],
         lock_wait_timeout=params["lock_wait_timeout"],
         lock_wait=params["lock_wait"],

@@ -41,9 +41,9 @@ def prepare(request: Request) -> Prepared:
     )
     size = sum(table.bytes for table in tables)
     young = None
-    if reference and request.min_age is not None:
-        age = (store.now() - reference.finished).total_seconds()
-        young = reference if 0 <= age < store.seconds(request.min_age) else None
+    if newest and newest is reference and request.min_age is not None:
+        age = (store.now() - newest.finished).total_seconds()
+        young = newest if 0 <= age < store.seconds(request.min_age) else None
     if not young:
         space.check(request, plan, tables, newest)
     return Prepared(name, young, newest, reference, plan, source, size)

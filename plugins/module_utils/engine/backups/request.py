@@ -39,7 +39,6 @@ class Request:
     requested_by: str = ""
     fingerprint: bool = True
     shrink_percent: int = 10
-    accept_shrink: bool = False
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,8 @@ def refuse(backup: store.Backup, doing: str) -> None:
         doing,
         f"tables have shrunk since {backup.manifest['compared_with']}: {'; '.join(told)}. The backup {backup.id} is"
         " complete and kept, but marked as suspicious, and no old one is removed",
-        "Look whether somebody has lost data. If it was meant, make a backup with accept_shrink.",
+        "Look whether somebody has lost data. If the rows were removed on purpose, accept it (module backup_hold, state"
+        " accepted): later backups are compared with it then.",
         id=backup.id,
         path=backup.path,
         suspicious=suspicious,

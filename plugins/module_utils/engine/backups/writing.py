@@ -152,11 +152,7 @@ def _shrunk(request: Request, prepared: Prepared, seen: Seen) -> dict[str, Any]:
         }
         unknown = {(table.schema, table.name) for table in prepared.plan.without}
         found = shrink.shrunk(reference.manifest, rows, unknown, request.shrink_percent)
-    return {
-        "compared_with": reference.id if reference else None,
-        "suspicious": [] if request.accept_shrink else found,
-        "accepted": found if request.accept_shrink else [],
-    }
+    return {"compared_with": reference.id if reference else None, "suspicious": found}
 
 
 def _about(connection: Any, database: str) -> dict[str, Any]:
