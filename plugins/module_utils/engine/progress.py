@@ -152,7 +152,7 @@ def every(seconds: float, report: Report, clock: Callable[[], float] = time.mono
 
 @contextmanager
 def to_file(path: str) -> Iterator[Report]:
-    """Keep the newest progress in a file, as one line of JSON with our process number; remove it in the end.
+    """Keep the newest progress in a file, as one line of JSON; remove it in the end.
 
     A reader sees an old line or a new one, never half of one.
     """
@@ -160,7 +160,7 @@ def to_file(path: str) -> Iterator[Report]:
 
     def write(content: dict[str, Any]) -> None:
         with lock:
-            _replace(path, json.dumps({"pid": os.getpid(), **content}) + "\n")
+            _replace(path, json.dumps(content) + "\n")
 
     def report(progress: Progress) -> None:
         write({**asdict(progress), "line": progress.line()})
