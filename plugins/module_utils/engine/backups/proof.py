@@ -1,0 +1,80 @@
+# Copyright (c) 2026, catmaid.admin contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The proof that a restored database holds what the manifest of its backup tells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import CatmaidError
+from ..postgres import catalog, fingerprint, properties
+from ..postgres.fingerprint import Content
+from ..postgres.server import Server
+
+
+@dataclass(frozen=True)
+class Proof:
+    """How much was compared and found equal."""
+
+    tables: int = 0
+    rows: int = 0
+    fingerprints: int = 0
+
+
+def prove(server: Server, database: str, manifest: Mapping[str, Any], *, objects: bool, jobs: int) -> Proof:
+    """Compare rows and fingerprints of every table that the manifest tells, and all ``objects``; raise if they differ.
+
+    Fingerprints are left out where equal contents need not have equal ones: in another encoding, or when a server
+    hashes otherwise.
+    """
+    with server.connect(database) as connection:
+        connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
+        there = {(table.schema, table.name): table for table in catalog.tables(connection)}
+        told = [(entry, there.get((entry["schema"], entry["name"]))) for entry in manifest["tables"]]
+        able = fingerprint.comparable(connection) and _same_encoding(connection, database, manifest)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_export_snapshot()")
+            snapshot = cursor.fetchone()[0]
+        contents = fingerprint.read(
+            server,
+            database,
+            connection,
+            [table for _, table in told if table],
+            hashed=[table.oid for entry, table in told if table and able and entry.get("fingerprint")],
+            jobs=jobs,
+            snapshot=snapshot,
+        )
+        have = catalog.objects(connection) if objects else {}
+    found = [(entry, contents.get(table.oid) if table else None) for entry, table in told]
+    different = [problem for entry, content in found if (problem := _difference(entry, content))]
+    if objects:
+        different += [
+            f"{have.get(kind)} {kind.replace('_', ' ')} instead of {number}"
+            for kind, number in manifest["objects"].items()
+            if have.get(kind) != number
+        ]
+    if different:
+        raise CatmaidError(f"comparing {database} with the manifest", "; ".join(different[:10]), different=different)
+    return Proof(
+        tables=len(found),
+        rows=sum(content.rows for _, content in found if content),
+        fingerprints=sum(1 for _, content in found if content and content.fingerprint),
+    )
+
+
+def _difference(entry: Mapping[str, Any], content: Content | None) -> str:
+    name, rows = f"{entry['schema']}.{entry['name']}", content.rows if content else None
+    if rows != entry["rows"]:
+        return f"{name} has {rows} rows instead of {entry['rows']}"
+    if content and content.fingerprint and content.fingerprint != entry["fingerprint"]:
+        return f"{name} has as many rows as it should, {rows}, but not all of them are the same"
+    return ""
+
+
+def _same_encoding(connection: Any, database: str, manifest: Mapping[str, Any]) -> bool:
+    own = properties.read(connection, database)
+    recorded = manifest.get("properties") or {}
+    return own is not None and own.encoding == recorded.get("encoding")
