@@ -160,8 +160,7 @@ def _skeleton_summary(runner: Runner, before: Survey, lock_timeout: int, kept: M
             raise locks.lock_not_available(doing, "the rebuild", lock_timeout, watch) from error
         if before.imported_known:
             cursor.execute(
-                "CREATE TEMPORARY TABLE kept_imports ON COMMIT DROP AS "
-                "SELECT skeleton_id, num_imported_nodes FROM catmaid_skeleton_summary"
+                "CREATE TEMPORARY TABLE kept_imports ON COMMIT DROP AS SELECT * FROM catmaid_skeleton_summary"
             )
         cursor.execute("TRUNCATE catmaid_skeleton_summary")
         cursor.execute("SELECT refresh_skeleton_summary_table()")
@@ -169,6 +168,11 @@ def _skeleton_summary(runner: Runner, before: Survey, lock_timeout: int, kept: M
             cursor.execute(
                 "UPDATE catmaid_skeleton_summary s SET num_imported_nodes = k.num_imported_nodes "
                 "FROM kept_imports k WHERE k.skeleton_id = s.skeleton_id AND k.num_imported_nodes <> 0"
+            )
+            # Triggers leave the row of a skeleton that has lost its nodes; a refresh makes none.
+            cursor.execute(
+                "INSERT INTO catmaid_skeleton_summary SELECT * FROM kept_imports WHERE num_nodes = 0 "
+                "ON CONFLICT (skeleton_id) DO NOTHING"
             )
             known = "kept_imports"
             if file := kept.get("catmaid_skeleton_summary"):
