@@ -106,6 +106,26 @@ options:
   project_user:
     description: OS user that runs git in O(project_path). Without it, the owner of that folder.
     type: str
+  source:
+    description:
+      - What the manifest is to tell of source code that is not on this host, instead of O(project_path).
+    type: dict
+    suboptions:
+      commit:
+        description: The commit.
+        type: str
+        required: true
+      describe:
+        description: What C(git describe) calls it. It becomes part of the backup's name.
+        type: str
+        required: true
+      branch:
+        description: The branch, if there is one.
+        type: str
+        default: ""
+      dirty:
+        description: Whether tracked files were changed. Without it, nobody knows.
+        type: bool
   fingerprint:
     description:
       - Whether the manifest tells a fingerprint of each table in the dump, besides its rows. Equal contents give equal
@@ -237,8 +257,17 @@ missing:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.catmaid.admin.plugins.module_utils import _ansible
+from ansible_collections.catmaid.admin.plugins.module_utils import _ansible, _progress
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.backups import archive, selection, store
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.catmaid import facts
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.progress import Report
+
+SOURCE = {
+    "commit": {"type": "str", "required": True},
+    "describe": {"type": "str", "required": True},
+    "branch": {"type": "str", "default": ""},
+    "dirty": {"type": "bool"},
+}
 
 
 def main() -> None:
@@ -258,18 +287,21 @@ def main() -> None:
             "globals": {"type": "bool", "default": True},
             "project_path": {"type": "path"},
             "project_user": {"type": "str"},
+            "source": {"type": "dict", "options": SOURCE},
             "fingerprint": {"type": "bool", "default": True},
             "shrink_percent": {"type": "int", "default": 10},
             "min_age": {"type": "str"},
             "lock_wait_timeout": {"type": "int", "default": 60},
             "requested_by": {"type": "str", "default": ""},
         },
+        mutually_exclusive=[("project_path", "source")],
         supports_check_mode=True,
     )
-    _ansible.run(module, lambda: work(module))
+    with _progress.reporting() as report:
+        _ansible.run(module, lambda: work(module, report))
 
 
-def work(module: AnsibleModule) -> dict[str, Any]:
+def work(module: AnsibleModule, report: Report | None) -> dict[str, Any]:
     params = module.params
     request = archive.Request(
         server=_ansible.server(params),
@@ -286,6 +318,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         globals=params["globals"],
         project_path=params["project_path"],
         project_user=params["project_user"],
+        source=facts.Source(**params["source"]) if params["source"] else None,
         fingerprint=params["fingerprint"],
         shrink_percent=params["shrink_percent"],
         min_age=params["min_age"],
@@ -293,6 +326,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         lock_wait=params["lock_wait"],
         lock_token=params["lock_token"],
         requested_by=params["requested_by"],
+        on_progress=report,
     )
     if module.check_mode:
         prepared = archive.prepare(request)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -103,8 +104,11 @@ def lock(path: str, doing: str, wait: float = 0) -> Iterator[None]:
 
     The kernel releases it with its holder, however that ends: there are no stale locks.
     """
-    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise CatmaidError(doing, f"cannot open {path}: {error.strerror}", "Make its folder writable.") from error
     try:
         try:
             _flock(handle, wait)
@@ -114,8 +118,9 @@ def lock(path: str, doing: str, wait: float = 0) -> Iterator[None]:
                 doing, f"{path} is locked by {holder}", "Wait until that job has ended, then try again."
             ) from error
         note = f"{doing} (pid {os.getpid()}, since {time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())})"
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, note.encode(), 0)
+        with contextlib.suppress(OSError):  # on a full disk nobody can read who it is, and yet it is locked
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, note.encode(), 0)
         yield
     finally:
         os.close(handle)

@@ -14,7 +14,7 @@ from ..catmaid import facts
 from ..errors import CatmaidError
 from ..postgres import catalog, client, dump, identity
 from ..postgres.server import program
-from . import selection, shrink, space, status, store, writing
+from . import mounts, selection, shrink, space, status, store, writing
 from .request import Prepared, Request
 
 __all__ = ["Prepared", "Request", "create", "prepare"]
@@ -23,10 +23,13 @@ __all__ = ["Prepared", "Request", "create", "prepare"]
 def prepare(request: Request) -> Prepared:
     """Return what :func:`create` would do now, or raise what would stop it."""
     shrink.check_percent(request.shrink_percent)
+    mounts.check(request.dest, f"backing up database {request.database}")
     found = store.listing(request.dest, request.database)
     newest = found.newest()
     reference = shrink.reference(found.backups)
-    source = facts.source(request.project_path, request.project_user) if request.project_path else None
+    source = request.source
+    if request.project_path:
+        source = facts.source(request.project_path, request.project_user)
     taken = _names(store.folder(request.dest, request.database))
     name = store.new_id(request.database, source.describe if source else "", store.now(), taken)
     with request.server.connect(request.database, settings=dump.lock_settings(request.lock_wait_timeout)) as connection:
@@ -58,6 +61,7 @@ def create(request: Request) -> tuple[Prepared, store.Backup]:
 
 
 def _create(request: Request, doing: str) -> tuple[Prepared, store.Backup]:
+    mounts.check(request.dest, doing)
     folder = store.folder(request.dest, request.database)
     with _private():
         try:

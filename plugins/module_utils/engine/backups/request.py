@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ..catmaid import facts
 from ..postgres import dump
 from ..postgres.server import Server
+from ..progress import Report
 from . import store
 
 
@@ -32,11 +33,13 @@ class Request:
     globals: bool = True
     project_path: str | None = None
     project_user: str | None = None
+    source: facts.Source | None = None
     min_age: str | None = None
     lock_wait_timeout: float = 60
     lock_wait: float = 0
     lock_token: str = ""
     requested_by: str = ""
+    on_progress: Report | None = None
     fingerprint: bool = True
     shrink_percent: int = 10
 

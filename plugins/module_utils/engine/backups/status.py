@@ -100,7 +100,10 @@ def recording(folder: str, section: str, job: str = "") -> Iterator[dict[str, An
     started = store.now()
     clock = time.monotonic()
     mark = {"pid": os.getpid(), "born": born(os.getpid()), "since": store.format_time(started), "job": job}
-    record(folder, section, {"running": mark})
+    try:
+        record(folder, section, {"running": mark})
+    except CatmaidError:
+        pass  # a full disk keeps nobody from removing old backups; whoever has to write there will say so
     try:
         yield facts
     except BaseException as error:

@@ -15,12 +15,15 @@ from ..errors import CatmaidError
 
 @dataclass(frozen=True)
 class Source:
-    """Where a checkout stands. ``branch`` is empty on a detached head; ``dirty`` means tracked files were changed."""
+    """Where a checkout stands. ``branch`` is empty on a detached head; ``dirty`` means tracked files were changed.
+
+    Of a checkout on another host it is told by somebody else, who may not have looked whether it is dirty.
+    """
 
     commit: str
     describe: str
     branch: str
-    dirty: bool
+    dirty: bool | None
 
 
 def source(path: str, user: str | None = None) -> Source:
