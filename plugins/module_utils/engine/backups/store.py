@@ -165,7 +165,7 @@ def listing(dest: str, database: str | None = None, *, checksums: bool = False) 
                 found.foreign.append(entry.path)
             else:
                 _add(found, entry.path, database, checksums)
-    # One that is dated in the future was made while the clock was wrong: it is no newer than those with a time to trust.
+    # One that is dated in the future was made while the clock was wrong: it is no newer than those with a right time.
     at = now()
     found.backups.sort(key=lambda backup: (backup.finished <= at, backup.finished, backup.id), reverse=True)
     return found
