@@ -11,7 +11,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -30,12 +30,13 @@ NO_RULE = {f"keep_{rule}": 0 for rule in ("last", "daily", "weekly", "monthly")}
 class History:
     """A real backup of now, and copies of it that were made at other times."""
 
-    def __init__(self, database: str, dest: str) -> None:
-        self.database, self.dest = database, dest
-        made = dump(database, dest, compression="none")
-        self.newest = str(made.result["id"])
-        self.folder = Path(made.result["path"]).parent
-        self.bytes = int(made.result["bytes"])
+    def __init__(self, original: Run, dest: str) -> None:
+        made = Path(original.result["path"])
+        self.database, self.dest = str(original.result["manifest"]["database"]), dest
+        self.folder = Path(dest, made.parent.name)
+        self.newest = made.name
+        self.bytes = int(original.result["bytes"])
+        shutil.copytree(made.parent, self.folder)
 
     def __getitem__(self, name: str) -> Path:
         return self.folder / name
@@ -68,9 +69,29 @@ class History:
         return run_module("backup_hold", dest=self.dest, database=self.database, id=name, **options)
 
 
+@pytest.fixture(scope="module")
+def original(template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """A backup of a database that is there as long as these tests run."""
+    database = support.unused("pruned")
+    support.sql("postgres", f"CREATE DATABASE {support.quoted(database)} TEMPLATE {support.quoted(template)}")
+    made = dump(database, str(tmp_path_factory.mktemp("back ups")), compression="none")
+    assert made.changed
+    yield made
+    support.drop(database)
+
+
 @pytest.fixture
-def history(database: str, dest: str) -> History:
-    return History(database, dest)
+def history(original: Run, dest: str) -> History:
+    return History(original, dest)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[str]:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(disk)], check=True)
+    yield str(disk)
+    subprocess.run(["umount", str(disk)], check=True)
 
 
 def gone(run: Run) -> list[str]:
@@ -202,19 +223,13 @@ def test_caps(history: History) -> None:
     assert "min_free_bytes" in status["message"]
 
 
-def test_free_space_is_made(database: str, tmp_path: Path) -> None:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(disk)], check=True)
-    try:
-        history = History(database, str(disk))
-        names = [history.add(days) for days in (1, 2, 3)]
-        free = shutil.disk_usage(disk).free
-        done = history.prune(keep_last=9, min_free=str(free + history.bytes // 2))
-        assert gone(done) == [names[2]]
-        assert shutil.disk_usage(disk).free >= free + history.bytes // 2
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
+def test_free_space_is_made(original: Run, small_disk: str) -> None:
+    history = History(original, small_disk)
+    names = [history.add(days) for days in (1, 2, 3)]
+    free = shutil.disk_usage(small_disk).free
+    done = history.prune(keep_last=9, min_free=str(free + history.bytes // 2))
+    assert gone(done) == [names[2]]
+    assert shutil.disk_usage(small_disk).free >= free + history.bytes // 2
 
 
 def test_a_killed_run_leaves_nothing_that_looks_like_a_backup(history: History) -> None:
@@ -251,7 +266,7 @@ def test_one_that_is_being_read_stays(history: History) -> None:
     assert gone(history.prune(keep_last=1)) == [old]
 
 
-def test_what_is_held_in_the_last_moment_stays(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_held_in_the_last_moment_stays(history: History) -> None:
     """Who decides waits for the turn of the one that removes, and the other way round."""
     old = history.add(3)
     with holds.turn(str(history.folder)):
@@ -280,21 +295,15 @@ def test_it_keeps_out_of_the_way_of_other_jobs(history: History, wait: int) -> N
         run_module("job_lock", state="released", force=True, **lock)
 
 
-def test_a_folder_that_cannot_be_written_is_told(database: str, tmp_path: Path) -> None:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(disk)], check=True)
-    try:
-        history = History(database, str(disk))
-        old = history.add(3)
-        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
-        assert gone(history.prune(check=True, keep_last=1)) == [old]
-        assert "Read-only file system" in history.prune(keep_last=1).error
-        assert history.there() == sorted([old, history.newest])
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
+def test_a_folder_that_cannot_be_written_is_told(original: Run, small_disk: str) -> None:
+    history = History(original, small_disk)
+    old = history.add(3)
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    assert gone(history.prune(check=True, keep_last=1)) == [old]
+    assert "Read-only file system" in history.prune(keep_last=1).error
+    assert history.there() == sorted([old, history.newest])
 
 
-def test_sizes_of_people(unused: Callable[[], str]) -> None:
+def test_sizes_of_people() -> None:
     wanted = {"0": 0, "512": 512, "1.5K": 1536, "2 MiB": 2 << 20, "50G": 50 << 30, "1tb": 1 << 40}
     assert {text: store.size(text) for text in wanted} == wanted

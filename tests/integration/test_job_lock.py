@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from ansible_collections.catmaid.admin.plugins.module_utils.engine import files
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.backups import store
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.postgres.server import Server
 
 from tests.integration import support
@@ -123,6 +125,31 @@ def test_the_jobs_that_write_to_a_database_wait_for_their_turn(
         assert "is locked by upgrade (pid " in run_module(name, **arguments).error, name
         for more in ({"check": True}, {"lock_token": token}):
             assert "is locked" not in str(run_module(name, **arguments, **more).result.get("msg")), name
+
+
+def test_two_backups_at_once_take_turns(server: Server, database: str, dest: str) -> None:
+    with server.connect(database) as connection, connection.cursor() as cursor:
+        cursor.execute("LOCK TABLE treenode IN ACCESS EXCLUSIVE MODE")  # the first one cannot get on
+        first = support.start_module("pg_dump", login_db=database, dest=dest)
+        wait_for(lambda: os.path.exists(dest))
+        second = support.start_module("pg_dump", login_db=database, dest=dest, lock_wait=60)
+        refused = dump(database, dest)
+    assert f"is locked by backing up database {database} (pid {first.pid}, since 20" in refused.error
+    made = [support.finish_module(process) for process in (first, second)]
+    assert sorted(run.result["id"] for run in made) == backups(dest, database)
+    assert made[0].result["manifest"]["finished"] < made[1].result["manifest"]["started"]
+
+
+def test_two_clusters_with_one_folder_take_turns(database: str, dest: str) -> None:
+    """Their databases are two, with a lock each, and of one name."""
+    folder = store.folder(dest, database)
+    with files.lock(os.path.join(folder, store.LOCK), "the other cluster's backup"):
+        refused = dump(database, dest)
+        assert "is locked by the other cluster's backup (pid " in refused.error
+        waiting = support.start_module("pg_dump", login_db=database, dest=dest, lock_wait=60)
+        time.sleep(1)
+        assert backups(dest, database) == []
+    assert support.finish_module(waiting).changed
 
 
 def test_a_backup_is_not_pruned_while_it_is_restored(database: str, dest: str, unused: Callable[[], str]) -> None:
