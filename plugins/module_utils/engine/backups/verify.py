@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import CatmaidError
 from ..postgres import toc
-from . import manifest
+from . import manifest, status, store
 
 
 @dataclass(frozen=True)
@@ -76,3 +78,53 @@ def _fit(found: Source, server_version: int) -> Source:
             "An archive goes into the same or a newer major version only.",
         )
     return found
+
+
+@dataclass(frozen=True)
+class Read:
+    """A backup that was read again, and what is wrong with it."""
+
+    id: str
+    path: str
+    problems: list[str]
+
+
+def again(found: store.Listing, name: str | None, by: str, *, note: bool = True) -> list[Read]:
+    """Read all backups of a listing, or the one of that name, to the last byte; note it in each database's status."""
+    read: list[Read] = []
+    lost = [path for path in found.incomplete if not os.path.basename(path).startswith(store.PARTIAL)]
+    paths = sorted({*lost, *(backup.path for backup in found.backups)}, reverse=True)
+    for folder, group in itertools.groupby(paths, os.path.dirname):
+        chosen = [path for path in group if name in (None, os.path.basename(path))]
+        if not chosen:
+            continue
+        turn: AbstractContextManager[dict[str, Any]] = nullcontext({})
+        if note:
+            turn = status.recording(folder, "verify", by)
+        try:
+            with turn as facts:
+                results = [_read(path) for path in chosen]
+                read += results
+                facts["backups"] = len(results)
+                facts["id"] = results[0].id
+                damaged = [f"{one.path}: {'; '.join(one.problems[:3])}" for one in results if one.problems]
+                if damaged:
+                    raise _DamagedError("verifying backups", ". ".join(damaged))
+        except _DamagedError:
+            pass  # noted; who asked tells it
+    return read
+
+
+class _DamagedError(CatmaidError):
+    """Lets a status be that of a failure."""
+
+
+def _read(path: str) -> Read:
+    try:
+        with store.using(path):
+            problems = manifest.file_problems(path, manifest.load(path), checksums=True)
+    except CatmaidError as error:
+        problems = [error.cause]
+    except (ValueError, TypeError, KeyError) as error:
+        problems = [f"its manifest is damaged ({type(error).__name__}: {error})"]
+    return Read(os.path.basename(path), path, problems)
