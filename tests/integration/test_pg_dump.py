@@ -128,14 +128,15 @@ def test_writes_formats_and_compressions(
 
 def test_compresses_as_the_server_can(database: str, dest: str) -> None:
     newer = int(sql(database, "SHOW server_version_num")[0][0]) >= 160000
-    made = dump(database, dest)
-    assert made.result["manifest"]["dump"]["compression"]["method"] == ("zstd" if newer else "gzip")
-    for method in ("zstd", "lz4"):
-        run = dump(database, dest, compression=method)
-        if newer:
-            assert run.result["manifest"]["dump"]["compression"]["method"] == method
-        else:
-            assert f"cannot compress with {method}" in run.error
+    program = "pg_dump" if newer else "zstd"
+    for options in ({}, {"compression": "zstd"}):
+        told = dump(database, dest, **options).result["manifest"]["dump"]["compression"]
+        assert (told["method"], told["program"]) == ("zstd", program)
+    other = dump(database, dest, compression="lz4")
+    if newer:
+        assert other.result["manifest"]["dump"]["compression"]["method"] == "lz4"
+    else:
+        assert "cannot compress with lz4" in other.error
     assert "has no level 12" in dump(database, dest, compression="gzip", compression_level=12).error
 
 
@@ -188,6 +189,12 @@ def test_tells_the_commit(database: str, dest: str, tmp_path: Path) -> None:
     assert source["dirty"] is False
     assert made.result["id"].endswith(f"Z_2030.01.15-1-g{source['commit'][:7]}")
     assert "is no git checkout" in dump(database, dest, project_path=str(tmp_path)).error
+    # of code on another host
+    told = dump(database, dest, source={"commit": "0123abc", "describe": "2030.02.01"})
+    assert told.result["id"].endswith("Z_2030.02.01")
+    assert told.result["manifest"]["source"] == {
+        "commit": "0123abc", "describe": "2030.02.01", "branch": "", "dirty": None,
+    }  # fmt: skip
 
 
 def test_sees_one_moment_while_others_write(database: str, dest: str) -> None:

@@ -13,6 +13,7 @@ from ansible_collections.catmaid.admin.plugins.module_utils.engine.errors import
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.postgres import (
     catalog,
     client,
+    compress,
     dump,
     restore,
     roles,
@@ -100,8 +101,10 @@ def test_patterns_of_pg_dump_mean_one_table() -> None:
 @pytest.mark.parametrize(
     ("method", "level", "major", "chosen", "argument"),
     [
-        ("auto", None, 15, Compression("gzip", 1), "--compress=1"),
-        ("auto", None, 17, Compression("zstd", None), "--compress=zstd"),
+        ("auto", None, 15, Compression("zstd", 1, "zstd"), "--compress=0"),
+        ("zstd", 3, 15, Compression("zstd", 3, "zstd"), "--compress=0"),
+        ("auto", None, 17, Compression("zstd", 1), "--compress=zstd:1"),
+        ("zstd", None, 17, Compression("zstd", None), "--compress=zstd"),
         ("auto", 7, 17, Compression("zstd", 7), "--compress=zstd:7"),
         ("none", None, 15, Compression("none", None), "--compress=0"),
         ("none", None, 16, Compression("none", None), "--compress=none"),
@@ -110,12 +113,29 @@ def test_patterns_of_pg_dump_mean_one_table() -> None:
         ("lz4", None, 16, Compression("lz4", None), "--compress=lz4"),
     ],
 )
-def test_compression(method: str, level: int | None, major: int, chosen: Compression, argument: str) -> None:
+def test_compression(
+    monkeypatch: pytest.MonkeyPatch, method: str, level: int | None, major: int, chosen: Compression, argument: str
+) -> None:
+    monkeypatch.setattr(compress, "available", lambda: "/usr/bin/zstd")
     assert dump.compression(method, level, major) == chosen
     assert dump.compression_argument(chosen, major) == argument
 
 
-@pytest.mark.parametrize(("method", "level", "major"), [("zstd", None, 15), ("none", 1, 17), ("gzip", 10, 15)])
+@pytest.mark.parametrize("zstd", [None, "/usr/bin/zstd"])
+def test_compression_of_one_file_or_without_the_program(monkeypatch: pytest.MonkeyPatch, zstd: str | None) -> None:
+    monkeypatch.setattr(compress, "available", lambda: zstd)
+    assert dump.compression("auto", None, 15, "custom") == Compression("gzip", 1)
+    assert dump.compression("auto", None, 17, "custom") == Compression("zstd", 1)
+    assert (dump.compression("auto", None, 15).method == "zstd") == bool(zstd)
+    with pytest.raises(CatmaidError):
+        dump.compression("zstd", None, 15, "custom")
+    if not zstd:
+        assert dump.compression("auto", None, 15) == Compression("gzip", 1)
+        with pytest.raises(CatmaidError, match="no program zstd"):
+            dump.compression("zstd", None, 15)
+
+
+@pytest.mark.parametrize(("method", "level", "major"), [("lz4", None, 15), ("none", 1, 17), ("gzip", 10, 15)])
 def test_compression_that_cannot_be_had(method: str, level: int | None, major: int) -> None:
     with pytest.raises(CatmaidError):
         dump.compression(method, level, major)

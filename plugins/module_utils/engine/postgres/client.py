@@ -30,6 +30,7 @@ def run(
     files: bool = False,
     settings: Mapping[str, str] | None = None,
     stdout_to: IO[bytes] | None = None,
+    stdin_from: IO[bytes] | None = None,
     ok: Sequence[int] | None = (0,),
     remedy: str = "",
     on_stderr: Callable[[str], None] | None = None,
@@ -53,6 +54,7 @@ def run(
         env=env,
         secrets=server.secrets,
         stdout_to=stdout_to,
+        stdin_from=stdin_from,
         ok=ok,
         remedy=remedy,
         on_stderr=on_stderr,
@@ -67,10 +69,12 @@ def local(
     version: int,
     doing: str,
     remedy: str = "",
+    stdin_from: IO[bytes] | None = None,
     on_start: Callable[[subprocess.Popen[Any]], None] | None = None,
 ) -> command.Result:
     """Run a program that only reads files, as ourselves and without a server."""
-    return command.run([program(name, version), *arguments], doing=doing, remedy=remedy, on_start=on_start)
+    argv = [program(name, version), *arguments]
+    return command.run(argv, doing=doing, remedy=remedy, stdin_from=stdin_from, on_start=on_start)
 
 
 def version_of(path: str) -> str:

@@ -6,17 +6,24 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import tempfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
-from . import client
+from .. import command
+from . import client, decompress
 from .server import Server
 from .toc import Contents
 
 SECTIONS = ("pre-data", "data", "post-data")
 MEBIBYTE = 1024 * 1024
+
+Settings = Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -56,8 +63,11 @@ def run_section(server: Server, database: str, archive: Archive, section: str, j
     """Restore one section; return the seconds it took."""
     # Nothing is there to be lost by a crash yet, and the commit that ends the whole restore waits for the disk again.
     settings = {"synchronous_commit": "off", "maintenance_work_mem": f"{_maintenance_memory(jobs)}MB"}
+    doing = f"restoring {section} of {archive.path} into {database}"
+    if section == "data" and decompress.needed(archive.path, archive.version):
+        return _run_groups(server, database, archive, doing, jobs, settings)
     extra = [f"--section={section}", *([f"--jobs={jobs}"] if jobs > 1 else [])]
-    return _run(server, database, archive, f"restoring {section} of {archive.path} into {database}", extra, settings)
+    return _run(server, database, archive, doing, extra, settings)
 
 
 def run_in_place(server: Server, database: str, archive: Archive) -> float:
@@ -73,22 +83,76 @@ def analyze(server: Server, database: str, jobs: int, version: int) -> float:
     return client.run(server, "vacuumdb", args, database, version=version, doing=doing).seconds
 
 
+def _run_groups(server: Server, database: str, archive: Archive, doing: str, jobs: int, settings: Settings) -> float:
+    """Restore the rows by several pg_restore, each with a share of the tables: no data depend on others.
+
+    One that reads its standard input cannot have jobs of its own.
+    """
+    started = time.monotonic()
+    shares = decompress.groups(archive.path, jobs)
+    lines = {entry.line: int(entry.line.partition(";")[0]) for entry in archive.contents.entries}
+    everyone = {dump_id for share in shares for dump_id in share}
+    running: list[subprocess.Popen[Any]] = []
+
+    def restore_share(number: int) -> None:
+        # The first one has what is no table's rows, too.
+        others = (everyone if number == 0 else set(lines.values())) - shares[number]
+        skip = {line for line, dump_id in lines.items() if dump_id in others}
+        part = replace(archive, skip={*archive.skip, *skip})
+        _run(server, database, part, doing, ["--section=data"], settings, shares[number], running.append)
+
+    with ThreadPoolExecutor(max(1, len(shares))) as pool:
+        working = [pool.submit(restore_share, number) for number in range(len(shares))]
+        try:
+            for done in as_completed(working):
+                done.result()
+        except BaseException:
+            for process in running:
+                command.end(process)
+            raise
+    return round(time.monotonic() - started, 3)
+
+
 def _run(
-    server: Server, database: str, archive: Archive, doing: str, extra: Sequence[str], settings: Mapping[str, str]
+    server: Server,
+    database: str,
+    archive: Archive,
+    doing: str,
+    extra: Sequence[str],
+    settings: Settings,
+    only: Collection[int] | None = None,
+    on_start: Callable[[subprocess.Popen[Any]], None] | None = None,
 ) -> float:
+    def started(process: subprocess.Popen[Any]) -> None:
+        for listener in (source.on_start, on_start):
+            if listener:
+                listener(process)
+
     args = ["--exit-on-error", "--no-password", f"--dbname={client.conninfo(database)}", *extra]
-    with _use_list(archive) as chosen:
+    with _use_list(archive) as chosen, _source(archive, extra, only) as source:
         result = client.run(
             server,
             "pg_restore",
-            [*args, *chosen, archive.path],
+            [*args, *chosen, *source.arguments],
             database,
             version=archive.version,
             doing=doing,
             files=True,
             settings=settings,
+            stdin_from=source.stdin,
+            on_start=started,
         )
     return result.seconds
+
+
+@contextmanager
+def _source(archive: Archive, extra: Sequence[str], only: Collection[int] | None) -> Iterator[decompress.Readable]:
+    """Yield what to read; only the section of the rows, or a restore of all sections, opens their files."""
+    if {"--section=pre-data", "--section=post-data"} & set(extra):
+        yield decompress.Readable(archive.path)
+        return
+    with decompress.readable(archive.path, archive.version, only) as source:
+        yield source
 
 
 @contextmanager

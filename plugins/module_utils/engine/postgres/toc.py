@@ -11,7 +11,7 @@ import tarfile
 from dataclasses import dataclass
 
 from ..errors import CatmaidError
-from . import client
+from . import client, decompress
 
 # The first major version whose pg_restore reads archives of this format version (the second number of 1.x).
 READERS = {16: 17, 15: 16}
@@ -142,13 +142,16 @@ def read_back(path: str, version: int) -> float:
     Neither the table of contents nor the code of ``pg_restore --list`` would notice that a file is cut short.
     """
     _check_tar(path)
-    result = client.local(
-        "pg_restore",
-        ["--file", "/dev/null", path],
-        version=version,
-        doing=f"reading back {path}",
-        remedy="The archive is damaged: take another one.",
-    )
+    with decompress.readable(path, version) as source:
+        result = client.local(
+            "pg_restore",
+            ["--file", "/dev/null", *source.arguments],
+            version=version,
+            doing=f"reading back {path}",
+            remedy="The archive is damaged: take another one.",
+            stdin_from=source.stdin,
+            on_start=source.on_start,
+        )
     return result.seconds
 
 
