@@ -19,9 +19,10 @@ from typing import Any
 from .. import files
 from ..django import migrations
 from ..errors import CatmaidError
-from ..postgres import catalog, dump, fingerprint, identity, properties, roles, toc
+from ..postgres import catalog, dump, fingerprint, identity, progress, properties, roles, toc
 from ..postgres.catalog import Table
 from ..postgres.fingerprint import Content
+from ..progress import Meter
 from . import manifest, selection, shrink, sidecar, store
 from .request import Prepared, Request
 
@@ -120,20 +121,26 @@ def _attempt(request: Request, prepared: Prepared, partial: str, path: str, atte
     server, database, plan = request.server, request.database, prepared.plan
     without = {table.oid for table in plan.without}
     with dump.snapshot(server, database, without, request.lock_wait_timeout) as shot:
-        dumped = dump.run(server, database, shot, plan, path)
+        asked_for = selection.dumped(plan, shot.tables)
+        weighed = [table for table in shot.tables if table.oid in asked_for]
+        with progress.watching(server, database, weighed, request.on_progress, f"backing up {database}"):
+            dumped = dump.run(server, database, shot, plan, path)
         _take_back(partial)
         about = _about(shot.connection, database)
         configuration = catalog.configuration_tables(shot.connection)
         started = time.monotonic()
         hashes = request.fingerprint and fingerprint.comparable(shot.connection)
+        counted_tables = [table for table in shot.tables if table.oid not in without]
+        meter = Meter(f"reading the rows of {database}", sum(t.bytes for t in counted_tables), request.on_progress)
         contents = fingerprint.read(
             server,
             database,
             shot.connection,
-            [table for table in shot.tables if table.oid not in without],
+            counted_tables,
             hashed=selection.precious(plan, shot.tables) if hashes else (),
             jobs=request.jobs or dump.default_jobs(),
             snapshot=shot.name,
+            on_table=lambda table: meter.add(table.bytes, table.name),
         )
         counted = round(time.monotonic() - started, 3)
         kept = sidecar.write(shot.connection, plan.without_rows, partial)
