@@ -22,20 +22,29 @@ NEXT_ESTIMATE = 1.25
 RESERVE = 16 * 1024 * 1024
 
 
-def check(request: Request, plan: dump.Plan, tables: Sequence[Table], newest: store.Backup | None) -> None:
+def check(
+    request: Request, plan: dump.Plan, tables: Sequence[Table], newest: store.Backup | None, beside: int = 0
+) -> None:
+    """Raise when the disk has not room for a backup; ``beside`` is what will lie beside the dump."""
     left_out = {table.oid for table in [*plan.without, *plan.without_rows]}
     there = sum(table.bytes for table in tables if table.oid not in left_out)
     needed = there * FIRST_ESTIMATE[plan.compression.method != "none"]
     basis = "the size of its tables"
-    if newest and newest.manifest["dump"]["compression"] == asdict(plan.compression):
+    if newest and _compression(newest) == asdict(plan.compression):
         before = sum(int(table["bytes"]) for table in newest.manifest["tables"])
+        dumped = newest.bytes - sum(int(extra["bytes"]) for extra in newest.manifest.get("extras", []))
         if before:
-            needed = int(newest.manifest["bytes"]) * max(there / before, 1) * NEXT_ESTIMATE
+            needed = dumped * max(there / before, 1) * NEXT_ESTIMATE
             basis = f"the backup {newest.id}"
+    needed += beside + RESERVE
     free = files.free_bytes(store.folder(request.dest, request.database))
-    if free < needed + RESERVE:
+    if free < needed:
         raise CatmaidError(
             f"backing up database {request.database}",
-            f"about {int(needed) + RESERVE} bytes are needed (by {basis}), {free} are free in {request.dest}",
+            f"about {int(needed)} bytes are needed (by {basis}), {free} are free in {request.dest}",
             "Make room, or name another dest.",
         )
+
+
+def _compression(backup: store.Backup) -> dict[str, object]:
+    return {"program": "pg_dump", **backup.manifest["dump"]["compression"]}
