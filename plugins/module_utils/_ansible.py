@@ -56,6 +56,39 @@ def lock_argument_spec() -> dict[str, Any]:
     return {"lock_wait": {"type": "float", "default": 0}, "lock_token": {"type": "str", "default": "", "no_log": False}}
 
 
+def target_argument_spec() -> dict[str, Any]:
+    """Return the suboptions that describe a place off the host."""
+    return {
+        "name": {"type": "str", "required": True},
+        "type": {"type": "str", "default": "rclone", "choices": ["rclone", "rsync"]},
+        "path": {"type": "str", "required": True},
+        "backend": {"type": "str"},
+        "options": {"type": "dict", "default": {}},
+        "secrets": {"type": "dict", "default": {}, "no_log": True},
+        "remote": {"type": "str"},
+        "config_file": {"type": "path"},
+        "host": {"type": "str"},
+        "port": {"type": "int", "default": 22},
+        "user": {"type": "str"},
+        "key_file": {"type": "path", "no_log": False},
+        "known_hosts": {"type": "path"},
+        "encrypt": {"type": "bool", "default": True},
+        "check": {"type": "str", "default": "contents", "choices": ["contents", "size"]},
+        "bandwidth": {"type": "int", "default": 0},
+        **{f"keep_{name}": {"type": "int"} for name in ("last", "hourly", "daily", "weekly", "monthly", "yearly")},
+        "keep_within": {"type": "str"},
+    }
+
+
+def encryption_argument_spec() -> dict[str, Any]:
+    """Return the suboptions that say to whom to encrypt."""
+    return {
+        "method": {"type": "str", "required": True, "choices": ["age", "gpg"]},
+        "recipients": {"type": "list", "elements": "str", "default": []},
+        "recipients_files": {"type": "list", "elements": "path", "default": []},
+    }
+
+
 def server(params: dict[str, Any]) -> Server:
     """Return the server that the login options describe."""
     return Server(
