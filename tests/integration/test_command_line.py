@@ -123,7 +123,7 @@ def test_verifies_again(program: Program, database: str, dest: str, tmp_path: Pa
     found = program.json("check", config=config, rc=2)
     assert "its contents have changed" in found["line"]
     largest.write_bytes(content)
-    assert program.json("verify", "--all", config=config)["verified"][0]["sound"]
+    assert program.json("verify", "--all", config=config)["verified"][0]["problems"] == []
     assert program("check", config=config).rc == 0
 
 
@@ -159,6 +159,11 @@ def test_judges_like_nagios(program: Program, database: str, dest: str, tmp_path
         ({"login": {"password": ["hidden-secret"]}}, "login.password is not a text"),
         ({"hooks": {"on_failure": [["mail"]]}}, "hooks.on_failure[0] does not begin with an absolute path"),
         ({"hooks": {"on_failure": ["/bin/true"]}}, "hooks.on_failure[0] is not a list"),
+        ({"retention": {"daily": "7"}}, "retention.daily is not a whole number"),
+        ({"retention": {"last": 1, "max_bytes": "much"}}, "much"),
+        ({"retention": {}}, "every rule is zero"),
+        ({"targets": [{"name": "s3", "sekrets": {"x": "hidden-secret"}}]}, "nobody knows sekrets"),
+        ({"encryption": {"method": "rot13"}}, "encryption.method is 'rot13'"),
         ({"databases": []}, "databases is neither"),
         ({"dest": "backups"}, "no absolute path"),
         ({"instance": None}, "instance is missing"),
@@ -172,6 +177,27 @@ def test_names_the_key_that_is_wrong(program: Program, tmp_path: Path, change: A
         assert message in refused.err
         assert "hidden-secret" not in refused.text
         assert "Traceback" not in refused.text
+
+
+def test_prunes_and_holds(program: Program, database: str, dest: str, tmp_path: Path) -> None:  # noqa: F811
+    rules = {"retention": {"last": 1}}
+    config = configure(tmp_path, databases=[database], dest=dest)
+    first, second = (program.json("backup", config=config)["databases"][database]["id"] for _ in range(2))
+    assert "has no rules for it" in program("prune", config=config).err
+    compared = program.json("diff", config=config)
+    assert (compared["before"]["id"], compared["after"]["id"]) == (first, second)
+    assert {table["contents"] for table in compared["tables"]} == {"unknown"}  # of the derived ones no rows are there
+    assert f"from {first}\nto   {second}\n" in program("diff", config=config).out
+    config = configure(tmp_path, databases=[database], dest=dest, **rules)
+    assert f"{first}: would go" in program("prune", "--dry-run", config=config).out
+    assert program("hold", first, "--reason", "a test", config=config).rc == 0
+    third = program.json("backup", config=config)["databases"][database]
+    assert third["gone"] == [second]
+    assert set(third["kept"]) == {first, third["id"]}
+    assert program("hold", first, "--release", config=config).rc == 0
+    gone = program.json("prune", config=config)[database]["gone"]
+    assert [one["id"] for one in gone] == [first]
+    assert "names no targets" in program("copy", config=config).err
 
 
 def test_keeps_passwords_to_itself(program: Program, tmp_path: Path) -> None:  # noqa: F811
@@ -209,7 +235,19 @@ def test_finds_the_configuration_of_an_instance(program: Program, tmp_path: Path
 
 def test_helps(program: Program) -> None:  # noqa: F811
     pages = program("--help").out
-    for command in ("backup", "list", "info", "verify", "check", "config", "report-failure"):
+    for command in (
+        "backup",
+        "list",
+        "info",
+        "verify",
+        "check",
+        "prune",
+        "copy",
+        "hold",
+        "diff",
+        "config",
+        "report-failure",
+    ):
         assert f"    {command} " in pages or f"    {command}\n" in pages
         page = subprocess.run([program.path, command, "--help"], capture_output=True, text=True)
         assert page.returncode == 0

@@ -15,6 +15,9 @@ from typing import Any
 
 from ..errors import CatmaidError
 from ..postgres.server import Server
+from . import store, targets
+from .encryption import METHODS, Encryption
+from .retention import Policy
 
 FOLDER = "/etc/catmaid-admin"
 STATE = "/var/lib/catmaid-admin"
@@ -43,6 +46,13 @@ class Leaf:
 TEXT = Leaf(str, "")
 TEXTS = Leaf(list, (), element=Leaf(str))
 COMMANDS = Leaf(list, (), element=Leaf(list, element=Leaf(str)))
+# A rule that is not named keeps none.
+RETENTION = {
+    **{name: Leaf(int, 0) for name in ("last", "hourly", "daily", "weekly", "monthly", "yearly")},
+    "within": TEXT,
+    "max_bytes": Leaf(str, "0"),
+    "min_free": Leaf(str, "0"),
+}
 
 SCHEMA: dict[str, Any] = {
     "instance": Leaf(str, required=True),
@@ -53,7 +63,7 @@ SCHEMA: dict[str, Any] = {
         "port": Leaf(int, 5432),
         "user": Leaf(str, "postgres"),
         "password": TEXT,
-        "password_file": TEXT,
+        "pgpass": TEXT,
         "unix_socket": TEXT,
         "ssl_mode": Leaf(str, "prefer", ("allow", "disable", "prefer", "require", "verify-ca", "verify-full")),
         "ca_cert": TEXT,
@@ -70,9 +80,14 @@ SCHEMA: dict[str, Any] = {
         "compression_level": Leaf(int),
         "globals": Leaf(bool, True),
         "min_age": Leaf(str),
-        "lock_wait": Leaf(float, 0.0),
+        "fingerprint": Leaf(bool, True),
+        "shrink_percent": Leaf(int, 10),
         "lock_wait_timeout": Leaf(float, 60.0),
     },
+    "lock_wait": Leaf(float, 0.0),
+    "retention": Leaf(dict, element=RETENTION),
+    "targets": Leaf(list, (), element=Leaf(dict)),
+    "encryption": {"method": Leaf(str, "none", METHODS), "recipients": TEXTS, "recipients_files": TEXTS},
     "hooks": {"on_success": COMMANDS, "on_failure": COMMANDS, "timeout": Leaf(float, 60.0)},
     "metrics_dir": TEXT,
     "state_dir": Leaf(str, STATE),
@@ -81,14 +96,29 @@ SCHEMA: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Config:
-    """A configuration that has been found right. ``databases`` is None for all of the server."""
+    """A configuration that has been found right. ``databases`` is None for all of the server.
+
+    Without a ``policy`` nothing is pruned.
+    """
 
     path: str
     instance: str
     databases: list[str] | None
     dest: str
     server: Server
+    policy: Policy | None
+    targets: list[targets.Target]
+    encryption: Encryption
     values: Mapping[str, Any]
+
+    @property
+    def caps(self) -> dict[str, int]:
+        """What the backups of a database may take, and what is to stay free."""
+        about = self.values["retention"] or {}
+        return {
+            "max_bytes": store.size(about.get("max_bytes", "0")),
+            "min_free_bytes": store.size(about.get("min_free", "0")),
+        }
 
     @property
     def state(self) -> str:
@@ -112,8 +142,6 @@ def load(path: str) -> Config:
     login = checked["login"]
     if login["password"] and stat.S_IMODE(mode) & 0o007:
         raise CatmaidError(doing, "there is a password in it, and everybody can read it", f"chmod o= {path}")
-    if login["password"] and login["password_file"]:
-        raise CatmaidError(doing, "login.password and login.password_file are two passwords", "Leave out one.")
     names = checked["databases"]
     if names != "all" and not (isinstance(names, list) and names and all(isinstance(name, str) for name in names)):
         raise CatmaidError(doing, 'databases is neither "all" nor a list of names', REMEDY)
@@ -123,14 +151,19 @@ def load(path: str) -> Config:
                 raise CatmaidError(doing, f"hooks.{name}[{number}] does not begin with an absolute path", REMEDY)
     if not os.path.isabs(checked["dest"]):
         raise CatmaidError(doing, f"dest is {checked['dest']!r}, no absolute path", REMEDY)
-    return Config(
+    found = Config(
         path=path,
         instance=checked["instance"],
         databases=None if names == "all" else names,
         dest=checked["dest"],
-        server=_server(login, doing),
+        server=Server(**login),
+        policy=_policy(checked["retention"]),
+        targets=targets.parse(checked["targets"]),
+        encryption=Encryption(**checked["encryption"]),
         values=checked,
     )
+    found.caps  # noqa: B018 (an amount that cannot be read is told now, and not at night)
+    return found
 
 
 def find(instance: str = "", folder: str = FOLDER) -> str:
@@ -177,16 +210,11 @@ def _leaf(value: Any, wanted: Leaf, full: str, doing: str) -> Any:
         raise CatmaidError(doing, f"{full} is empty", REMEDY)
     if wanted.choices and value not in wanted.choices:
         raise CatmaidError(doing, f"{full} is {value!r}, none of {', '.join(wanted.choices)}", REMEDY)
+    if wanted.kind is dict and wanted.element is not None:
+        return check(value, wanted.element, f"{full}.", doing)
     if wanted.element is not None:
         for number, item in enumerate(value):
-            if isinstance(wanted.element, dict):
-                value = [
-                    *value[:number],
-                    check(item, wanted.element, f"{full}[{number}].", doing),
-                    *value[number + 1 :],
-                ]
-            else:
-                _leaf(item, wanted.element, f"{full}[{number}]", doing)
+            _leaf(item, wanted.element, f"{full}[{number}]", doing)
     return value
 
 
@@ -197,22 +225,9 @@ def _expect(value: Any, kind: type, full: str, doing: str) -> None:
         raise CatmaidError(doing, f"{full} is not {KINDS[kind]}", REMEDY)
 
 
-def _server(login: Mapping[str, Any], doing: str) -> Server:
-    password = login["password"]
-    if login["password_file"]:
-        try:
-            with open(login["password_file"], encoding="utf-8") as file:
-                password = file.read().rstrip("\r\n")
-        except OSError as error:
-            raise CatmaidError(
-                doing, f"cannot read login.password_file {login['password_file']}: {error.strerror}", REMEDY
-            ) from error
-    return Server(
-        host=login["host"],
-        port=login["port"],
-        user=login["user"],
-        password=password,
-        unix_socket=login["unix_socket"],
-        ssl_mode=login["ssl_mode"],
-        ca_cert=login["ca_cert"],
-    )
+def _policy(about: Mapping[str, Any] | None) -> Policy | None:
+    if about is None:
+        return None
+    policy = Policy(**{name: value for name, value in about.items() if name not in ("max_bytes", "min_free")})
+    policy.check()
+    return policy

@@ -9,12 +9,14 @@ import json
 import os
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from .. import files
 from ..errors import CatmaidError
-from ..postgres.server import maintenance_database
-from . import archive, hooks, status, store
+from ..postgres import databases as server_databases
+from ..progress import Report as ReportProgress
+from . import archive, copies, hooks, prune, status, store
 from .config import Config
 
 Say = Callable[[str], None]
@@ -22,7 +24,7 @@ Report = dict[str, Any]
 SILENT = "it ended without a word: killed, out of memory, or the host went down"
 
 
-def run(config: Config, job: str, say: Say, progress: Any = None) -> Report:
+def run(config: Config, job: str, say: Say, progress: ReportProgress | None = None) -> Report:
     """Back up every database of the configuration and return the report; a failure of one keeps none from its turn."""
     before = load(config)
     if _is_lost(before):
@@ -32,7 +34,7 @@ def run(config: Config, job: str, say: Say, progress: Any = None) -> Report:
         names = databases(config)
         report["databases"] = {name: {"ok": False, "message": "its turn did not come"} for name in names}
         for name in names:
-            report["databases"][name] = _one(config, name, job, say)
+            report["databases"][name] = _one(config, name, job, say, progress)
         wrong = [f"{name}: {about['message']}" for name, about in report["databases"].items() if not about["ok"]]
         report["message"] = "; ".join(wrong)
     except CatmaidError as error:
@@ -50,12 +52,7 @@ def databases(config: Config) -> list[str]:
     """Return the databases to back up, asking the server where the configuration says all."""
     if config.databases is not None:
         return config.databases
-    with config.server.connect(maintenance_database(config.server)) as connection, connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate AND datname <> 'postgres'"
-            " ORDER BY datname"
-        )
-        return [str(row[0]) for row in cursor.fetchall()]
+    return [found.name for found in server_databases.listing(config.server)]
 
 
 def request(config: Config, database: str, job: str) -> archive.Request:
@@ -67,9 +64,35 @@ def request(config: Config, database: str, job: str) -> archive.Request:
         dest=config.dest,
         project_path=project["path"] or None,
         project_user=project["user"] or None,
+        lock_wait=config.values["lock_wait"],
         requested_by=job,
         **config.values["dump"],
     )
+
+
+def pruning(config: Config, database: str, job: str) -> prune.Request:
+    """Return which backups the configuration lets go; raise when it says nothing about that."""
+    if config.policy is None:
+        raise CatmaidError(
+            f"pruning the backups of {database}", f"{config.path} has no rules for it", "Write them into retention."
+        )
+    return prune.Request(
+        dest=config.dest,
+        database=database,
+        policy=config.policy,
+        max_bytes=config.caps["max_bytes"],
+        min_free_bytes=config.caps["min_free_bytes"],
+        lock_wait=config.values["lock_wait"],
+        requested_by=job,
+    )
+
+
+def copy(config: Config, database: str, say: Say | None, *, check: bool = False) -> list[copies.Outcome]:
+    """Bring the targets up to date; return how it went with each."""
+    wait = config.values["lock_wait"]
+    return copies.copy_all(
+        config.dest, database, config.targets, config.encryption, check=check, wait=wait, say=say
+    )  # fmt: skip
 
 
 def load(config: Config) -> Report:
@@ -102,12 +125,12 @@ def report_lost(config: Config, invocation: str, say: Say) -> Report | None:
     return _finish(config, report, say)
 
 
-def _one(config: Config, database: str, job: str, say: Say) -> Report:
+def _one(config: Config, database: str, job: str, say: Say, progress: ReportProgress | None) -> Report:
     """Do all steps for one database; the first that fails is the last."""
     folder = store.folder(config.dest, database)
     about: Report = {"ok": False, "message": ""}
     try:
-        _steps(config, database, job, say, about)
+        _steps(config, database, job, say, progress, about)
         about["ok"] = True
     except CatmaidError as error:
         about["message"] = str(error)
@@ -121,9 +144,9 @@ def _one(config: Config, database: str, job: str, say: Say) -> Report:
     return about
 
 
-def _steps(config: Config, database: str, job: str, say: Say, about: Report) -> None:
+def _steps(config: Config, database: str, job: str, say: Say, progress: ReportProgress | None, about: Report) -> None:
     say(f"{database}: making a backup in {store.folder(config.dest, database)}")
-    prepared, backup = archive.create(request(config, database, job))
+    prepared, backup = archive.create(replace(request(config, database, job), on_progress=progress))
     rows = sum(table["rows"] for table in backup.manifest["tables"])
     about.update(id=backup.id, path=backup.path, bytes=backup.manifest["bytes"], rows=rows, new=not prepared.young)
     if prepared.young:
@@ -131,6 +154,16 @@ def _steps(config: Config, database: str, job: str, say: Say, about: Report) -> 
     else:
         seconds = backup.manifest["seconds"]["all"]
         say(f"{database}: backup {backup.id} is verified: {about['bytes']} bytes, {rows} rows, {seconds:.1f} s")
+    outcomes = copy(config, database, lambda line: say(f"{database}: {line}"))
+    about["targets"] = {outcome.target: outcome.ok for outcome in outcomes}
+    if copies.failure(outcomes):
+        raise CatmaidError(f"copying the backups of {database}", copies.failure(outcomes))
+    if config.policy:
+        decision = prune.run(pruning(config, database, job)).decision
+        about.update(gone=decision.gone, kept=list(decision.kept))
+        for warning in filter(None, [decision.refused, *decision.warnings]):
+            say(f"{database}: {warning}")
+        say(f"{database}: {len(decision.kept)} backups stay, {len(decision.gone)} are removed")
 
 
 def _report(config: Config, job: str) -> Report:

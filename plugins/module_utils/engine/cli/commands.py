@@ -9,12 +9,14 @@ import argparse
 import json
 import os
 import sys
+from dataclasses import asdict
 from typing import Any
 
-from ..backups import check, job, manifest, status, store
+from ..backups import check, job, store
+from ..backups import verify as reading
 from ..backups.config import Config
 from ..errors import CatmaidError
-from . import output
+from . import chosen, output
 
 DONE, FAILED = 0, 1
 HIDDEN = "********"
@@ -23,7 +25,7 @@ HIDDEN = "********"
 def backup(config: Config, options: argparse.Namespace) -> int:
     """Run the job."""
     voice = output.Voice(quiet=options.quiet, json=options.json)
-    report = job.run(config, options.job or _who(), voice.say, voice.progress)
+    report = job.run(config, options.job or chosen.who(), voice.say, voice.progress())
     if options.json:
         output.show_json(report)
     elif report["ok"]:
@@ -64,7 +66,7 @@ def list_backups(config: Config, options: argparse.Namespace) -> int:
 
 def info(config: Config, options: argparse.Namespace) -> int:
     """Show one backup."""
-    one = _one(config, options.id, options.database)
+    one = chosen.one(config, options.id, options.database)
     if options.json:
         output.show_json({**one.manifest, "path": one.path, "problems": one.problems})
         return DONE
@@ -97,27 +99,21 @@ def info(config: Config, options: argparse.Namespace) -> int:
 
 def verify(config: Config, options: argparse.Namespace) -> int:
     """Read backups again."""
-    results = []
-    for one in _chosen(config, options):
-        folder = os.path.dirname(one.path)
-        try:
-            with status.recording(folder, "verify", _who()) as facts:
-                facts["id"] = one.id
-                problems = manifest.file_problems(one.path, one.manifest, checksums=True)
-                if problems:
-                    raise CatmaidError(f"verifying {one.path}", "; ".join(problems[:10]), "Take another backup.")
-        except CatmaidError as error:
-            results.append({"id": one.id, "path": one.path, "sound": False, "message": str(error)})
-        else:
-            results.append({"id": one.id, "path": one.path, "sound": True, "message": ""})
-    failed = [result for result in results if not result["sound"]]
-    if options.json:
-        output.show_json({"verified": results})
+    listing = store.listing(config.dest, options.database)
+    if options.all:
+        results = reading.again(listing, None, chosen.who())
     else:
-        for result in results:
-            stream = sys.stdout if result["sound"] else sys.stderr
-            stream.write(f"{result['id']}: ok\n" if result["sound"] else f"FAILED: {result['message']}\n")
-    return FAILED if failed else DONE
+        names = [chosen.one(config, name, options.database).id for name in options.id] or chosen.newest(listing)
+        results = [result for name in names for result in reading.again(listing, name, chosen.who())]
+    if not results:
+        raise CatmaidError(f"looking for backups in {config.dest}", "there is none", "Run catmaid-admin backup.")
+    if options.json:
+        output.show_json({"verified": [asdict(result) for result in results]})
+    for result in () if options.json else results:
+        problems = "; ".join(result.problems[:10])
+        stream = sys.stderr if problems else sys.stdout
+        stream.write(f"FAILED: {result.path}: {problems}\n" if problems else f"{result.id}: ok\n")
+    return FAILED if any(result.problems for result in results) else DONE
 
 
 def run_check(config: Config, options: argparse.Namespace) -> int:
@@ -140,6 +136,8 @@ def show_config(config: Config, options: argparse.Namespace) -> int:
     values = json.loads(json.dumps(config.values))
     if values["login"]["password"]:
         values["login"]["password"] = HIDDEN
+    for target in values["targets"]:
+        target["secrets"] = dict.fromkeys(target.get("secrets") or {}, HIDDEN)
     if options.json:
         output.show_json(values)
     else:
@@ -156,37 +154,5 @@ def report_failure(config: Config, options: argparse.Namespace) -> int:
     elif report:
         voice.say(f"FAILED: {config.instance}: {report['message']}")
     else:
-        voice.say(f"{config.instance}: the job has told its end itself")
+        voice.say(f"{config.instance}: there is nothing to tell, the job is at work or has told its end")
     return DONE
-
-
-def _who() -> str:
-    """Return who asks, for manifests: the user behind sudo where there is one."""
-    return f"catmaid-admin, {os.environ.get('SUDO_USER') or os.environ.get('LOGNAME') or os.geteuid()}"
-
-
-def _chosen(config: Config, options: argparse.Namespace) -> list[store.Backup]:
-    if options.id:
-        return [_one(config, name, options.database) for name in options.id]
-    found = store.listing(config.dest, options.database).backups
-    newest = {str(one.manifest["database"]): one for one in reversed(found)}
-    chosen = found if options.all else [newest[name] for name in sorted(newest)]
-    if not chosen:
-        raise CatmaidError(f"looking for backups in {config.dest}", "there is none", "Run catmaid-admin backup.")
-    return chosen
-
-
-def _one(config: Config, name: str | None, database: str | None) -> store.Backup:
-    """Return a backup by its name or path; the newest sound one when none is named."""
-    listing = store.listing(config.dest, database)
-    doing = f"looking for a backup in {config.dest}"
-    if not name:
-        newest = listing.newest()
-        if not newest:
-            raise CatmaidError(doing, "there is no sound one", "Run catmaid-admin backup.")
-        return newest
-    path = os.path.abspath(name)
-    for one in listing.backups:
-        if name == one.id or path == os.path.abspath(one.path):
-            return one
-    raise CatmaidError(doing, f"there is none named {name}", "Look at catmaid-admin list.")

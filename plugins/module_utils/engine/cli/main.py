@@ -13,7 +13,7 @@ from typing import Any
 
 from ..backups import check, config
 from ..errors import CatmaidError
-from . import commands, manual
+from . import commands, keeping, manual
 
 PROGRAM = "catmaid-admin"
 USAGE = 2
@@ -77,6 +77,26 @@ def parser(build: str) -> argparse.ArgumentParser:
     age = "seconds, or a number with s, m, h, d or w"
     page.add_argument("--max-age", default="26h", metavar="AGE", help=f"age that is a warning (26h): {age}")
     page.add_argument("--critical", default="50h", metavar="AGE", help="age that is critical (50h)")
+
+    page = _page(pages, "prune", keeping.run_prune, "let old backups go", manual.PRUNE)
+    page.add_argument("--dry-run", action="store_true", help="say what would go, and remove nothing")
+    _database(page)
+
+    page = _page(pages, "copy", keeping.copy, "copy backups to the targets", manual.COPY)
+    page.add_argument("--dry-run", action="store_true", help="say what would be copied, and copy nothing")
+    _database(page)
+
+    page = _page(pages, "hold", keeping.hold, "let a backup stay, whatever the rules say", manual.HOLD)
+    page.add_argument("id", metavar="ID", help="name or path of the backup")
+    page.add_argument("--reason", default="", metavar="TEXT", help="why, for others")
+    page.add_argument("--release", action="store_true", help="take it back")
+    page.add_argument("--accept", action="store_true", help="say that a suspicious backup is right, instead")
+    _database(page)
+
+    page = _page(pages, "diff", keeping.diff, "tell what changed between two backups", manual.DIFF)
+    page.add_argument("before", nargs="?", metavar="BEFORE", help="the older one; else the sound one before the other")
+    page.add_argument("after", nargs="?", metavar="AFTER", help="the younger one; else the newest sound one")
+    _database(page)
 
     _page(pages, "config", commands.show_config, "check and show the configuration", manual.CONFIG)
 

@@ -18,8 +18,8 @@ FILES = """\
 FILES
   /etc/catmaid-admin/<instance>.json
       The configuration, written by the role catmaid.admin.schedule. Keys: instance, databases (a list of names, or
-      "all"), dest (the folder of the backups), login, project, dump, retention, targets, encryption, hooks,
-      metrics_dir, state_dir. A key that is not known is an error that names the known ones.
+      "all"), dest (the folder of the backups), login, project, dump, lock_wait, retention, targets, encryption,
+      hooks, metrics_dir, state_dir. A key that is not known is an error that names the known ones.
   <dest>/<database>/<id>/
       A backup, with its manifest.json.
   <dest>/<database>/status.json
@@ -112,6 +112,49 @@ EXIT STATUS
 EXAMPLES
   catmaid-admin check --max-age 26h --critical 50h
   sudo catmaid-admin check --instance lab --json
+"""
+
+PRUNE = f"""\
+DESCRIPTION
+  Removes the backups that no rule of retention keeps, and says of each backup why it stays or goes. The newest verified
+  one stays in any case, and so do held ones. While the newest is suspicious, nothing goes.
+
+{EXIT_CODES}
+EXAMPLES
+  catmaid-admin prune --dry-run
+"""
+
+COPY = f"""\
+DESCRIPTION
+  Brings every target of the configuration up to date: copies what is missing there, encrypted where the target says
+  so, reads the copy again over there, and removes what the target's own rules let go. A target that fails keeps no
+  other from its turn.
+
+{EXIT_CODES}
+EXAMPLES
+  catmaid-admin copy --dry-run
+"""
+
+HOLD = f"""\
+DESCRIPTION
+  Notes that a backup has to stay until that is taken back. With --accept it notes that a suspicious backup is right:
+  later ones are compared with it, and pruning goes on.
+
+{EXIT_CODES}
+EXAMPLES
+  catmaid-admin hold catmaid_20261123T030000Z_2021.12.21 --reason "before the split of project 7"
+  catmaid-admin hold catmaid_20261123T030000Z_2021.12.21 --release
+"""
+
+DIFF = f"""\
+DESCRIPTION
+  Compares the manifests of two backups of a database: rows of each table, what their fingerprints prove to be equal,
+  migrations, sizes and versions. Without names, the newest sound backup with the one before.
+
+{EXIT_CODES}
+EXAMPLES
+  catmaid-admin diff
+  catmaid-admin diff catmaid_20261123T030000Z_2021.12.21 catmaid_20261124T030000Z_2021.12.21 --json
 """
 
 CONFIG = f"""\

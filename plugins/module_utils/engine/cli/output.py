@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
 from typing import Any
 
 from ..backups import store
+from ..progress import Progress, Report, every
 
 ERROR, NOTICE = "<3>", "<5>"  # syslog's numbers, in the form that systemd takes from a line's beginning
-EVERY = 10.0  # seconds between two lines about one thing's progress
+EVERY = 10.0  # seconds between two lines of progress
 UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 
@@ -24,7 +24,6 @@ class Voice:
     def __init__(self, *, quiet: bool = False, json: bool = False) -> None:
         self.quiet = quiet
         self.stream = sys.stderr if json else sys.stdout
-        self.at = 0.0
 
     def say(self, line: str) -> None:
         """Print an event. Failures are printed even when it is to be quiet."""
@@ -36,11 +35,13 @@ class Voice:
             stream.write(f"{mark}{text}\n")
             stream.flush()
 
-    def progress(self, progress: Any) -> None:
-        """Print how far something is, now and then."""
-        if not self.quiet and time.monotonic() - self.at >= EVERY:
-            self.at = time.monotonic()
+    def progress(self) -> Report:
+        """Return what prints now and then how far something is."""
+
+        def report(progress: Progress) -> None:
             self.say(progress.line())
+
+        return every(EVERY, report)
 
 
 def in_journal(stream: Any) -> bool:
