@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -150,3 +152,32 @@ def test_a_manifest_of_yesterday_is_read(database: str, dest: str, unused: Names
     assert done.result["fingerprints_compared"] == 0
     assert done.result["rows_compared"] == sum(table["rows"] for table in manifest["tables"])
     assert dump(database, dest)["manifest"]["compared_with"] == made["id"]
+
+
+def test_a_disk_that_is_too_small_is_refused_before_the_start(database: str, tmp_path: Path) -> None:
+    # By the tables' size at first, by what the last backup took later.
+    sql(database, "CREATE TABLE noise AS SELECT md5(n::text) AS a FROM generate_series(1, 50000) n")
+    dest = tmp_path / "small"
+    dest.mkdir()
+    for size, needed in (("17m", "by the size of its tables"), ("64m", "")):
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(dest)], check=True)
+        try:
+            for check in (True, False):
+                run = run_module("pg_dump", check=check, login_db=database, dest=str(dest))
+                assert run.failed is bool(needed)
+                if needed:
+                    assert needed in run.error
+                    assert not list(dest.rglob("manifest.json"))
+            if not needed:
+                made = run.result
+                # Something else fills the disk: the next one would not fit beside this one.
+                room = 16 * 1024 * 1024 + made["bytes"] * 5 // 4
+                filled = os.statvfs(dest).f_bavail * os.statvfs(dest).f_frsize - room
+                with open(dest / "filler", "wb") as file:
+                    os.posix_fallocate(file.fileno(), 0, filled + 65536)
+                refused = run_module("pg_dump", login_db=database, dest=str(dest))
+                assert f"by the backup {made['id']}" in refused.error
+                (dest / "filler").unlink()
+                assert run_module("pg_dump", login_db=database, dest=str(dest)).changed
+        finally:
+            subprocess.run(["umount", str(dest)], check=True)
