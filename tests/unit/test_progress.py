@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.catmaid.admin.plugins.module_utils.engine import progress
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.postgres.catalog import Table
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.postgres.progress import Copied, Weights
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.postgres.reading import Positions
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.progress import Meter, Progress
 
 GB = 10**9
@@ -125,3 +128,25 @@ def test_keeps_the_newest_in_a_file_for_its_owner_alone(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_written_fails_nothing(tmp_path: Path) -> None:
     with progress.to_file(str(tmp_path / "nosuch/job.progress")) as report:
         report(at(1))
+
+
+def table(oid: int, name: str, size: int) -> Table:
+    return Table(oid, "public", name, size, True)
+
+
+def test_weighs_tables_by_their_size() -> None:
+    weights = Weights([table(1, "a", 800), table(2, "b", 150), table(3, "c", 50)], {1: 1000.0, 2: -1.0})
+    assert weights.total == 1000
+    assert weights.see({}) == (0, "")
+    assert weights.see({1: Copied(500, 0), 2: Copied(10, 30), 77: Copied(1, 1)}) == (430, "a")
+    # Its number of rows was an estimate: it is done when pg_dump goes on, not before.
+    assert weights.see({1: Copied(2000, 0)}) == (792 + 150, "a")
+    assert weights.see({3: Copied(1, 25)}) == (975, "c")
+    assert weights.see({}) == (1000, "")
+
+
+def test_reads_positions_in_files() -> None:
+    positions = Positions({"/a": 100, "/b": 50})
+    assert positions.see({"/b": 20, "/else": 5}) == 20
+    assert positions.see({"/a": 10}) == 60
+    assert positions.see({}) == 150

@@ -19,11 +19,11 @@ from typing import Any
 from .. import files
 from ..django import migrations
 from ..errors import CatmaidError
-from ..postgres import catalog, dump, fingerprint, identity, progress, properties, roles, toc
+from ..postgres import catalog, dump, fingerprint, identity, progress, properties, reading, roles, toc
 from ..postgres.catalog import Table
 from ..postgres.fingerprint import Content
 from ..progress import Meter
-from . import manifest, selection, shrink, sidecar, store
+from . import extras, manifest, selection, shrink, sidecar, store
 from .request import Prepared, Request
 
 DUMP = {"directory": "dump", "custom": "dump.pgc"}
@@ -59,10 +59,12 @@ def write(request: Request, prepared: Prepared, partial: str) -> None:
     missing = []
     if request.globals:
         missing = roles.dump(request.server, request.database, os.path.join(partial, GLOBALS))
+    added, lost = extras.write(request.extras, partial)
     version = int(about["postgresql"]["number"])
     with ThreadPoolExecutor(1) as pool:
         hashed = pool.submit(manifest.describe_files, partial)
-        read_back = toc.read_back(path, version)
+        with reading.watching(path, request.on_progress, f"reading back {request.database}"):
+            read_back = toc.read_back(path, version)
         described = hashed.result()
     _check_contents(toc.contents(path, version), plan, seen.tables, seen.configuration, path)
     finished = store.now()
@@ -93,7 +95,8 @@ def write(request: Request, prepared: Prepared, partial: str) -> None:
         "left_out": selection.left_out(plan, seen.rows()),
         "sidecar": seen.sidecar,
         **_shrunk(request, prepared, seen),
-        "missing": [*about["missing"], *missing],
+        "missing": [*about["missing"], *missing, *lost],
+        "extras": added,
         "files": described,
         "bytes": sum(int(file["bytes"]) for file in described),
         "verified": True,

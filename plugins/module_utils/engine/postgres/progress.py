@@ -93,7 +93,7 @@ def watching(
     tables: Sequence[Table],
     report: Report | None,
     what: str,
-    seconds: float = SECONDS,
+    seconds: float | None = None,
 ) -> Iterator[None]:
     """Report how far the pg_dump of the body is with the rows of ``tables``, by a session of our own."""
     if report is None:
@@ -114,9 +114,10 @@ def watching(
         meter = Meter(what, weights.total, report)
         meter.reach(0)
         stop = threading.Event()
+        pause = SECONDS if seconds is None else seconds
         # It closes the session itself: a server that does not answer must not keep the job from its end.
         kept = stack.pop_all()
-        thread = threading.Thread(target=_watch, args=(kept, connection, weights, meter, stop, seconds), daemon=True)
+        thread = threading.Thread(target=_watch, args=(kept, connection, weights, meter, stop, pause), daemon=True)
         thread.start()
         try:
             yield
