@@ -147,6 +147,38 @@ options:
       - V(0) switches this guard off. In check mode rows are not counted, and nothing is compared therefore.
     type: int
     default: 10
+  media_path:
+    description:
+      - CATMAID's C(MEDIA_ROOT), to be kept in the backup as C(media.tar.zst), but for the folders C(cache) and C(tmp).
+      - What vanishes while it is read is told in RV(missing), and is no failure.
+    type: path
+  files:
+    description:
+      - Files and folders with settings, to be kept in the backup as C(files.tar.age) or C(files.tar.gpg), such as
+        C(settings.py), C(configuration.py), nginx's site and custom front-end code.
+      - They hold passwords and keys, so O(encryption) is needed.
+    type: list
+    elements: path
+    default: []
+  encryption:
+    description: To whom O(files) are encrypted. The rest of the backup stays as it is, readable for its owner alone.
+    type: dict
+    suboptions:
+      method:
+        description: Program to encrypt with.
+        type: str
+        required: true
+        choices: [age, gpg]
+      recipients:
+        description: Public keys, C(age1…) or C(ssh-ed25519 …) for age, armored ones for gpg.
+        type: list
+        elements: str
+        default: []
+      recipients_files:
+        description: Files with public keys on the host, for gpg one key in each.
+        type: list
+        elements: path
+        default: []
   min_age:
     description:
       - Do nothing if the newest verified backup is younger than this, unless it is suspicious.
@@ -247,7 +279,9 @@ suspicious:
       after: 600000
       percent: 40.0
 missing:
-  description: What the login was not allowed to read and is not in the backup therefore.
+  description:
+    - What the login was not allowed to read, and is not in the backup therefore.
+    - What vanished from O(media_path) and O(files) while it was read.
   returned: like RV(manifest)
   type: list
   elements: str
@@ -258,7 +292,8 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.catmaid.admin.plugins.module_utils import _ansible, _progress
-from ansible_collections.catmaid.admin.plugins.module_utils.engine.backups import archive, selection, store
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.backups import archive, extras, selection, store
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.backups.encryption import Encryption
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.catmaid import facts
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.progress import Report
 
@@ -290,6 +325,9 @@ def main() -> None:
             "source": {"type": "dict", "options": SOURCE},
             "fingerprint": {"type": "bool", "default": True},
             "shrink_percent": {"type": "int", "default": 10},
+            "media_path": {"type": "path"},
+            "files": {"type": "list", "elements": "path", "default": []},
+            "encryption": {"type": "dict", "options": _ansible.encryption_argument_spec()},
             "min_age": {"type": "str"},
             "lock_wait_timeout": {"type": "int", "default": 60},
             "requested_by": {"type": "str", "default": ""},
@@ -326,6 +364,7 @@ def work(module: AnsibleModule, report: Report | None) -> dict[str, Any]:
         lock_wait=params["lock_wait"],
         lock_token=params["lock_token"],
         requested_by=params["requested_by"],
+        beside=extras.Wanted(params["media_path"] or "", params["files"], Encryption(**(params["encryption"] or {}))),
         on_progress=report,
     )
     if module.check_mode:

@@ -48,7 +48,8 @@ def prepare(request: Request) -> Prepared:
         age = (store.now() - newest.finished).total_seconds()
         young = newest if 0 <= age < store.seconds(request.min_age) else None
     if not young:
-        space.check(request, plan, tables, newest)
+        request.beside.check()
+        space.check(request, plan, tables, newest, request.beside.needed())
     return Prepared(name, young, newest, reference, plan, source, size)
 
 

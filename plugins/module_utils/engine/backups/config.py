@@ -79,6 +79,8 @@ SCHEMA: dict[str, Any] = {
         "compression": Leaf(str, "auto", ("auto", "none", "gzip", "lz4", "zstd")),
         "compression_level": Leaf(int),
         "globals": Leaf(bool, True),
+        "media_path": TEXT,
+        "files": TEXTS,
         "min_age": Leaf(str),
         "fingerprint": Leaf(bool, True),
         "shrink_percent": Leaf(int, 10),

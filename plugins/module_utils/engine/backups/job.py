@@ -16,7 +16,7 @@ from .. import files
 from ..errors import CatmaidError
 from ..postgres import databases as server_databases
 from ..progress import Report as ReportProgress
-from . import archive, copies, hooks, prune, status, store
+from . import archive, copies, extras, hooks, prune, status, store
 from .config import Config
 
 Say = Callable[[str], None]
@@ -58,6 +58,8 @@ def databases(config: Config) -> list[str]:
 def request(config: Config, database: str, job: str) -> archive.Request:
     """Return what the configuration asks for, in the words of the one call that makes a backup."""
     project = config.values["project"]
+    wanted = dict(config.values["dump"])
+    beside = extras.Wanted(wanted.pop("media_path"), wanted.pop("files"), config.encryption)
     return archive.Request(
         server=config.server,
         database=database,
@@ -66,7 +68,8 @@ def request(config: Config, database: str, job: str) -> archive.Request:
         project_user=project["user"] or None,
         lock_wait=config.values["lock_wait"],
         requested_by=job,
-        **config.values["dump"],
+        beside=beside,
+        **wanted,
     )
 
 

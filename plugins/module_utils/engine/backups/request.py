@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..catmaid import facts
 from ..postgres import dump
 from ..postgres.server import Server
 from ..progress import Report
-from . import store
+from . import extras, store
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class Request:
     lock_wait: float = 0
     lock_token: str = ""
     requested_by: str = ""
+    beside: extras.Wanted = field(default_factory=extras.Wanted)
     on_progress: Report | None = None
     fingerprint: bool = True
     shrink_percent: int = 10

@@ -59,7 +59,7 @@ def write(request: Request, prepared: Prepared, partial: str) -> None:
     missing = []
     if request.globals:
         missing = roles.dump(request.server, request.database, os.path.join(partial, GLOBALS))
-    added, lost = extras.write(request.extras, partial)
+    added, lost = extras.write(request.beside, partial)
     version = int(about["postgresql"]["number"])
     with ThreadPoolExecutor(1) as pool:
         hashed = pool.submit(manifest.describe_files, partial)
