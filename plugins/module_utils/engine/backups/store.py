@@ -195,7 +195,9 @@ def _folders(dest: str, database: str | None) -> list[str]:
     if database is not None:
         parents = [folder(dest, database)]
     elif os.path.isdir(dest):
-        parents = sorted(entry.path for entry in os.scandir(dest) if entry.is_dir(follow_symlinks=False))
+        # No database's folder begins with a dot, see safe(): such a one is where a copy is made or fetched.
+        folders = (entry for entry in os.scandir(dest) if entry.is_dir(follow_symlinks=False))
+        parents = sorted(entry.path for entry in folders if not entry.name.startswith("."))
     else:
         parents = []
     return [parent for parent in parents if os.path.isdir(parent)]
