@@ -42,7 +42,7 @@ def prove(server: Server, database: str, manifest: Mapping[str, Any], *, objects
             server,
             database,
             connection,
-            [table for _, table in told if table],
+            [table for entry, table in told if table],
             hashed=[table.oid for entry, table in told if table and able and entry.get("fingerprint")],
             jobs=jobs,
             snapshot=snapshot,
@@ -60,8 +60,8 @@ def prove(server: Server, database: str, manifest: Mapping[str, Any], *, objects
         raise CatmaidError(f"comparing {database} with the manifest", "; ".join(different[:10]), different=different)
     return Proof(
         tables=len(found),
-        rows=sum(content.rows for _, content in found if content),
-        fingerprints=sum(1 for _, content in found if content and content.fingerprint),
+        rows=sum(content.rows for entry, content in found if content),
+        fingerprints=sum(1 for entry, content in found if content and content.fingerprint),
     )
 
 

@@ -78,7 +78,7 @@ def read(
     others = min(jobs, len(tables)) - 1 if snapshot else 0
     with ExitStack() as stack:
         sessions = []
-        for _ in range(others):
+        for _number in range(others):
             settings = {**SPEAKING, "row_security": "off", "statement_timeout": "0"}
             session = stack.enter_context(server.connect(database, settings=settings))
             session.set_session(isolation_level="REPEATABLE READ", readonly=True)
