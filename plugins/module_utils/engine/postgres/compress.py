@@ -30,6 +30,8 @@ SUFFIX = ".zst"
 TOC = "toc.dat"
 LEVEL = 1
 F_SETPIPE_SZ = 1031  # fcntl has the name since Python 3.10
+NEW_PIPE = "new.pipe"
+PAGE = 4096
 PIPE_SIZE = 1024 * 1024
 BIG = 1024 * 1024  # a table's rows on disk, in bytes
 FILES_AT_ONCE = 1000
@@ -115,24 +117,34 @@ class _Compressor:
         self._feed()
 
     def _make_pipe(self, name: str) -> int:
-        """Make a pipe in pg_dump's folder; return its reading end."""
-        os.mkfifo(name, 0o600, dir_fd=self._directory)
-        if self._user:
-            account = pwd.getpwnam(self._user)
-            os.chown(name, account.pw_uid, account.pw_gid, dir_fd=self._directory, follow_symlinks=False)
-        # Without waiting for pg_dump, which may never come.
-        pipe = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW, dir_fd=self._directory)
-        if not stat.S_ISFIFO(os.fstat(pipe).st_mode):
-            os.close(pipe)
-            raise CatmaidError(f"compressing into {self._folder}", f"somebody has exchanged {name}")
-        return pipe
+        """Make a pipe in pg_dump's folder, unless the name is taken; return its reading end.
+
+        It gets its name last: pg_dump may open it from then on.
+        """
+        os.mkfifo(NEW_PIPE, 0o600, dir_fd=self._directory)
+        try:
+            # Without waiting for pg_dump, which may never come.
+            pipe = os.open(NEW_PIPE, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW, dir_fd=self._directory)
+            try:
+                if not stat.S_ISFIFO(os.fstat(pipe).st_mode):
+                    raise CatmaidError(f"compressing into {self._folder}", f"somebody has exchanged {NEW_PIPE}")
+                if self._user:
+                    account = pwd.getpwnam(self._user)
+                    os.fchown(pipe, account.pw_uid, account.pw_gid)
+                fcntl.fcntl(pipe, F_SETPIPE_SZ, PAGE if name == TOC else PIPE_SIZE)
+                os.link(NEW_PIPE, name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
+            except BaseException:
+                os.close(pipe)
+                raise
+            return pipe
+        finally:
+            os.unlink(NEW_PIPE, dir_fd=self._directory)
 
     def _read_contents(self, pipe: int) -> None:
         """Copy the table of contents, and make a pipe for each big table that it names.
 
         pg_dump goes on with the first table when its last bytes are in the pipe. So it is a short one.
         """
-        fcntl.fcntl(pipe, F_SETPIPE_SZ, 4096)
         part = f"{TOC}.part"
         entries = Entries()
         ready = select.poll()
@@ -162,7 +174,6 @@ class _Compressor:
             pipe = self._make_pipe(name)
         except FileExistsError:
             return  # pg_dump was faster
-        fcntl.fcntl(pipe, F_SETPIPE_SZ, PIPE_SIZE)
         self._pipes[pipe] = name
         self._poll.register(pipe, select.POLLIN)
 
