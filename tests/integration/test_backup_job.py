@@ -21,7 +21,7 @@ import pytest
 
 from tests.integration import support
 from tests.integration.cli import Program, configure, program  # noqa: F401 (program is a fixture)
-from tests.integration.support import CHECKOUT, sql
+from tests.integration.support import CHECKOUT, run_module, sql
 from tests.integration.test_pg_dump import backups
 from tests.integration.test_pg_dump_faults import INCOMPRESSIBLE, wait_for
 
@@ -122,6 +122,37 @@ def test_makes_the_backup_although_nobody_can_watch(
     assert done.rc == 1
     assert "writing the metrics" in done.err
     assert len(backups(dest, database)) == before + 1
+
+
+def test_copies_then_prunes_and_not_when_a_copy_fails(
+    program: Program,  # noqa: F811
+    database: str,
+    dest: str,
+    tmp_path: Path,
+) -> None:
+    metrics = tmp_path / "metrics"
+    metrics.mkdir()
+    target = {"name": "disk", "type": "rclone", "backend": "local", "path": str(tmp_path / "away"), "encrypt": False}
+    settings = {"databases": [database], "dest": dest, "retention": {"last": 1}, "metrics_dir": str(metrics)}
+    config = configure(tmp_path, targets=[target], **settings)
+    first = program.json("backup", config=config)["databases"][database]
+    assert first["targets"] == {"disk": True}
+    assert [path.name for path in (tmp_path / "away").rglob(f"{first['id']}.tar")]
+    assert 'target="disk"' in next(metrics.iterdir()).read_text()
+
+    (tmp_path / "file").touch()
+    broken = {**target, "name": "broken", "path": str(tmp_path / "file" / "away")}
+    config = configure(tmp_path, targets=[broken, target], **settings)
+    done = program("backup", config=config)
+    assert done.rc == 1
+    assert "broken: " in done.err
+    assert len(backups(dest, database)) == 2
+    assert len(list((tmp_path / "away").rglob("*.tar"))) == 2
+    judged = program("check", config=config)
+    assert (judged.rc, "copy of" in judged.out) == (2, True)
+    # By the module, too, what was mended is noted.
+    assert not run_module("backup_copy", database=database, dest=dest, targets=[target]).failed
+    assert "copy of" not in program("check", config=config).out
 
 
 def test_stops_publishing_when_it_is_told_to(

@@ -15,7 +15,7 @@ from typing import Any
 
 from .. import locks
 from ..errors import CatmaidError
-from . import manifest, packing, retention, stock, store
+from . import manifest, packing, retention, status, stock, store
 from .encryption import Encryption
 from .targets import Remote, Target
 
@@ -72,7 +72,22 @@ def copy_all(
     if check:
         return [update.run() for update in updates]
     with locks.hold(lock_key(dest, database), f"copying backups of database {database}", wait):
+        return _noted(store.folder(dest, database), updates)
+
+
+def _noted(folder: str, updates: Sequence[_Update]) -> list[Outcome]:
+    """Bring the targets up to date, and note in the status of the database how that went and when each last was."""
+    if not os.path.isdir(folder):
         return [update.run() for update in updates]
+    with status.recording(folder, "copy") as facts:
+        outcomes = [update.run() for update in updates]
+        before = (status.load(folder).get("copy") or {}).get("targets") or {}
+        at = store.format_time(store.now())
+        since = {outcome.target: at if outcome.ok else before.get(outcome.target) for outcome in outcomes}
+        status.record(folder, "copy", {"targets": {name: time for name, time in since.items() if time}})
+        facts["copied"] = sum(len(outcome.copied) for outcome in outcomes)
+        facts[status.FAILED] = failure(outcomes)
+    return outcomes
 
 
 def lock_key(dest: str, database: str) -> str:
@@ -193,9 +208,7 @@ def _decide(there: stock.Stock, local: Sequence[store.Backup], target: Target) -
     for backup in local:
         known = there.records.get(backup.id)
         size = known.bytes if known else packing.size(backup)
-        items[backup.id] = retention.Item(
-            backup.id, backup.finished, size, True, backup.suspicious, backup.id in held
-        )
+        items[backup.id] = retention.Item(backup.id, backup.finished, size, True, backup.suspicious, backup.id in held)
     if target.policy:
         return retention.decide(list(items.values()), target.policy)
     return retention.Decision(kept={name: ["nothing goes from here"] for name in items})

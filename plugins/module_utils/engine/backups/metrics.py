@@ -55,8 +55,8 @@ def render(folder: str, database: str, document: Mapping[str, Any]) -> str:
             values.append(("last_success_timestamp_seconds", _time(success["finished"]), {}))
             values.append(("duration_seconds", success["seconds"], {}))
             values += [(name, float(success[fact]), {}) for fact, name in FACTS.items() if fact in success]
-            for target, finished in sorted((about.get("targets") or {}).items()):
-                values.append(("target_last_success_timestamp_seconds", _time(finished), {"target": target}))
+        for target, finished in sorted((about.get("targets") or {}).items()):
+            values.append(("target_last_success_timestamp_seconds", _time(finished), {"target": target}))
         for name, value, more in values:
             full = f"{PREFIX}_{name}" if section == "backup" else f"{PREFIX}_{section}_{name}"
             if f"# TYPE {full} gauge" not in lines:

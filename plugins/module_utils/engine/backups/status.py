@@ -24,6 +24,7 @@ from . import metrics, store
 NAME = "status.json"
 SECTIONS = ("backup", "copy", "prune", "verify", "drill")
 UNCHANGED = "unchanged"
+FAILED = "failed"
 MESSAGE_LIMIT = 2000
 
 Document = dict[str, Any]
@@ -94,7 +95,8 @@ def settle(folder: str, message: str) -> list[str]:
 def recording(folder: str, section: str, job: str = "") -> Iterator[dict[str, Any]]:
     """Note that ``section`` runs, and how it ended. What is put into the yielded facts stands beside a success.
 
-    A fact UNCHANGED says that there was nothing to do: then the status stays as it was before.
+    A fact UNCHANGED says that there was nothing to do: then the status stays as it was before. A fact FAILED is the
+    message of a failure that is nobody's exception.
     """
     facts: dict[str, Any] = {}
     started = store.now()
@@ -112,7 +114,11 @@ def recording(folder: str, section: str, job: str = "") -> Iterator[dict[str, An
     if facts.pop(UNCHANGED, False):
         record(folder, section, {"running": None})
         return
+    message = facts.pop(FAILED, "")
     run = {**_run(started, clock, job), **facts}
+    if message:
+        record(folder, section, {"running": None, "last": {**run, "ok": False, "message": message[:MESSAGE_LIMIT]}})
+        return
     record(folder, section, {"running": None, "last": {**run, "ok": True, "message": ""}, "success": run})
 
 
