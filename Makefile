@@ -2,7 +2,7 @@
 RUN := tests/tools tests/run.py
 LINTS := python format types yaml spelling changelog docs ansible shell
 
-.PHONY: help demo test acceptance lint $(LINTS:%=lint-%) sanity test-unit test-integration molecule docs hosts changelog build clean
+.PHONY: help demo bench test acceptance lint $(LINTS:%=lint-%) sanity test-unit test-integration molecule docs hosts changelog build clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 20
@@ -14,6 +14,9 @@ demo: ## Install, back up, upgrade, destroy and restore an instance on a throw-a
 acceptance: ## The same on a real CATMAID (CATMAID_REPO=... CATMAID_FROM=... CATMAID_TO=..., see tests/journey.py)
 	@: $${CATMAID_REPO:?say which CATMAID, see the beginning of tests/journey.py}
 	@tests/tools tests/journey.py
+
+bench: ## Measure backups on throw-away hosts, on a quiet machine (BENCH_IMAGES="trixie" BENCH_TREENODES="1000000", see bench/run.py)
+	@tests/tools python -m bench.run
 
 test: ## Everything: lint, sanity, unit, integration, Molecule
 	@$(RUN)

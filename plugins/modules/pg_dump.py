@@ -87,7 +87,10 @@ options:
   compression:
     description:
       - How the dump is compressed.
-      - V(auto) is V(zstd) with C(pg_dump) 16 and newer, V(gzip) at level 1 with older ones, which know nothing better.
+      - V(auto) is V(zstd) at level 1, and V(gzip) at level 1 where zstd cannot be had.
+      - C(pg_dump) 16 and newer compress by themselves. Older ones know gzip only; with O(format=directory) the program
+        C(zstd) compresses what they write, while they write it, and a restore with an older C(pg_restore) needs that
+        program again, but no more space on the disk.
     type: str
     default: auto
     choices: [auto, none, gzip, lz4, zstd]
@@ -195,6 +198,7 @@ options:
 requirements:
   - PostgreSQL's client programs in the server's major version or a newer one
   - psycopg2 (Debian and Ubuntu C(python3-psycopg2))
+  - zstd (Debian and Ubuntu C(zstd)) to compress well with PostgreSQL 15 and older
 seealso:
   - module: catmaid.admin.pg_restore
   - module: catmaid.admin.backup_info
