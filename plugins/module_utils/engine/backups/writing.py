@@ -56,6 +56,7 @@ def write(request: Request, prepared: Prepared, partial: str) -> None:
     path = os.path.join(partial, DUMP[request.format])
     seen = _until_not_locked_out(request, prepared, partial, path)
     about, plan = seen.about, prepared.plan
+    dumped = selection.dumped(plan, seen.tables)
     missing = []
     if request.globals:
         missing = roles.dump(request.server, request.database, os.path.join(partial, GLOBALS))
@@ -89,9 +90,7 @@ def write(request: Request, prepared: Prepared, partial: str) -> None:
         },
         "materializations": request.materializations,
         "globals": GLOBALS if os.path.exists(os.path.join(partial, GLOBALS)) else None,
-        "tables": manifest.tables(
-            [t for t in seen.tables if t.oid in selection.dumped(plan, seen.tables)], seen.contents
-        ),
+        "tables": manifest.tables([table for table in seen.tables if table.oid in dumped], seen.contents),
         "left_out": selection.left_out(plan, seen.rows()),
         "sidecar": seen.sidecar,
         **_shrunk(request, prepared, seen),
@@ -106,7 +105,9 @@ def write(request: Request, prepared: Prepared, partial: str) -> None:
 
 
 def _until_not_locked_out(request: Request, prepared: Prepared, partial: str, path: str) -> Seen:
-    for attempt in range(1, LOCKED_OUT_ATTEMPTS + 1):
+    attempt = 0
+    while True:
+        attempt += 1
         os.mkdir(partial, 0o700)
         _hand_to(partial, request.server.os_user)
         try:
@@ -116,7 +117,6 @@ def _until_not_locked_out(request: Request, prepared: Prepared, partial: str, pa
                 raise
             store.remove(partial)
             time.sleep(LOCKED_OUT_PAUSE * attempt)  # whoever waits for our lock has it now, and will be done
-    raise CatmaidError("dumping", "no attempt was made")  # for the reader of types: the last one returns or raises
 
 
 def _attempt(request: Request, prepared: Prepared, partial: str, path: str, attempt: int) -> Seen:
