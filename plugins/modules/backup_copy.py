@@ -21,6 +21,7 @@ author:
   - catmaid.admin contributors (@catmaid)
 extends_documentation_fragment:
   - catmaid.admin.attributes
+  - catmaid.admin.encryption
 attributes:
   check_mode:
     details:
@@ -103,7 +104,7 @@ options:
         description: File with the host's public key, which is always checked. Without it, that of the module's user.
         type: path
       encrypt:
-        description: Whether copies there are encrypted, see O(encryption).
+        description: Whether copies there are encrypted. Then O(encryption) is needed.
         type: bool
         default: true
       check:
@@ -142,28 +143,6 @@ options:
       keep_within:
         description: Keep all copies of backups that are at most this much older than the newest, such as V(30d).
         type: str
-  encryption:
-    description:
-      - To whom copies are encrypted. Only public keys are needed here, so whoever takes over this host cannot read
-        the copies.
-      - Without it, every target needs O(targets[].encrypt=false).
-    type: dict
-    suboptions:
-      method:
-        description: Program to encrypt with.
-        type: str
-        required: true
-        choices: [age, gpg]
-      recipients:
-        description: Public keys, C(age1…) or C(ssh-ed25519 …) for age, armored ones for gpg.
-        type: list
-        elements: str
-        default: []
-      recipients_files:
-        description: Files with public keys on the host, for gpg one key in each.
-        type: list
-        elements: path
-        default: []
   wait:
     description: How many seconds to wait for another run that copies backups of this database.
     type: float

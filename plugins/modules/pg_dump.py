@@ -21,6 +21,7 @@ author:
   - catmaid.admin contributors (@catmaid)
 extends_documentation_fragment:
   - catmaid.admin.attributes
+  - catmaid.admin.encryption
   - catmaid.admin.login
   - catmaid.admin.lock
 attributes:
@@ -159,29 +160,10 @@ options:
     description:
       - Files and folders with settings, to be kept in the backup as C(files.tar.age) or C(files.tar.gpg), such as
         C(settings.py), C(configuration.py), nginx's site and custom front-end code.
-      - They hold passwords and keys, so O(encryption) is needed.
+      - They hold passwords and keys, so O(encryption) is needed. The rest of the backup is not encrypted.
     type: list
     elements: path
     default: []
-  encryption:
-    description: To whom O(files) are encrypted. The rest of the backup stays as it is, readable for its owner alone.
-    type: dict
-    suboptions:
-      method:
-        description: Program to encrypt with.
-        type: str
-        required: true
-        choices: [age, gpg]
-      recipients:
-        description: Public keys, C(age1…) or C(ssh-ed25519 …) for age, armored ones for gpg.
-        type: list
-        elements: str
-        default: []
-      recipients_files:
-        description: Files with public keys on the host, for gpg one key in each.
-        type: list
-        elements: path
-        default: []
   min_age:
     description:
       - Do nothing if the newest verified backup is younger than this, unless it is suspicious.

@@ -58,8 +58,11 @@ class Store:
         return {"name": "store", "backend": "s3", "options": options, "secrets": secrets, "path": path, **more}
 
     def files(self) -> list[str]:
-        """Return what is in it, hidden files too."""
-        return sorted(str(path.relative_to(self.folder)) for path in self.folder.rglob("*") if path.is_file())
+        """Return what is in it, hidden files too; not the server's own ones for uploads that nobody has ended."""
+        found = (path for path in self.folder.rglob("*") if path.is_file())
+        return sorted(
+            str(path.relative_to(self.folder)) for path in found if not path.name.startswith(".rclone_temp_multipart_")
+        )
 
 
 @pytest.fixture(scope="session")
@@ -190,7 +193,7 @@ def chrooted(tmp_path: Path) -> Iterator[Account]:
 def _account(tmp_path: Path, rules: str, writable: str) -> Iterator[Account]:
     name = f"off{uuid.uuid4().hex[:6]}"
     home = Path("/srv") / name
-    key = tmp_path / "it's a key"
+    key = tmp_path / f"it's a key of {name}"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
     subprocess.run(["useradd", "--home-dir", str(home), "--shell", "/bin/bash", name], check=True)
     home.mkdir(0o755)
@@ -205,7 +208,7 @@ def _account(tmp_path: Path, rules: str, writable: str) -> Iterator[Account]:
         (home / writable).mkdir()
         shutil.chown(home / writable, name, name)
     subprocess.run(["systemctl", "reload", "ssh"], check=True)
-    known_hosts = tmp_path / "known hosts"
+    known_hosts = tmp_path / f"known hosts of {name}"
     public = [path.read_text() for path in Path("/etc/ssh").glob("ssh_host_*_key.pub")]
     known_hosts.write_text("".join(f"localhost {line}" for line in public))
     yield Account(name, home, key, known_hosts)

@@ -61,7 +61,7 @@ def test_copies_to_an_object_store_encrypted(database: str, dest: str, s3: Store
     assert again.result["diff"]["before"] == again.result["diff"]["after"] == {"store": [made["id"]]}
 
 
-def test_copies_in_parts_without_growing(noisy: str, dest: str, s3: Store, gpg_key: Key) -> None:
+def test_copies_in_parts(noisy: str, dest: str, s3: Store, gpg_key: Key) -> None:
     assert dump(noisy, dest).changed
     done = copy(noisy, dest, s3.target(), encryption=gpg_key.encryption("gpg"))
     assert done.changed

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from typing import Any
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.backups import store
 
 from tests.integration import support
-from tests.integration.offsite import Account, Key, Store
+from tests.integration.offsite import ACCESS, SECRET, Account, Key, Store
 from tests.integration.support import Run, run_module
 from tests.integration.test_backup_copy import PLAIN, copy
 from tests.integration.test_pg_dump import dump
@@ -97,6 +98,50 @@ def test_takes_nothing_that_it_cannot_trust(database: str, dest: str, s3: Store,
     assert "is damaged" in fetch(database, elsewhere, s3.target(), id=made["id"]).error
     assert copy(database, dest, s3.target(), encryption=age_key.encryption()).changed
     assert fetch(database, elsewhere, s3.target(), identity_file=str(age_key.path)).changed
+
+
+def documented(name: str) -> str:
+    """Return the commands of an example in docs/offsite.md."""
+    text = (support.CHECKOUT / "docs/offsite.md").read_text()
+    block = text.split(f"<!-- tested: {name} -->\n```console\n")[1].split("```")[0]
+    return "".join(line.removeprefix("$ ") for line in block.splitlines(keepends=True))
+
+
+def test_comes_back_by_hand_as_documented(database: str, dest: str, s3: Store, age_key: Key, tmp_path: Path) -> None:
+    media = tmp_path / "media"
+    media.mkdir()
+    (media / "mesh").write_text("a mesh")
+    settings = tmp_path / "settings.py"
+    settings.write_text("SECRET_KEY = 1")
+    more = {"media_path": str(media), "files": [str(settings)], "encryption": age_key.encryption()}
+    made = dump(database, dest, **more).result
+    target = s3.target(path=f"{s3.folder.name}/catmaid")
+    assert copy(database, dest, target, encryption=age_key.encryption()).changed
+    script = documented("configure") + documented("fetch") + documented("files")
+    for written, real in {
+        "https://s3.example.org": target["options"]["endpoint"],
+        "KEY_ID=catmaid-backup": f"KEY_ID={ACCESS}",
+        "STORE:lab-backups/catmaid/catmaid": f"STORE:{target['path']}/{store.safe(database)}",
+        "id=catmaid_20261123T030000Z_2021.12.21": f"id='{made['id']}'",
+        "catmaid-backup.key": str(age_key.path),
+        "/path/to/media": "back",
+        "somewhere": "back",
+    }.items():
+        assert written in script
+        script = script.replace(written, real)
+    place = tmp_path / "by hand"
+    (place / "back").mkdir(parents=True)
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script], input=f"{SECRET}\n", cwd=place, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    marks = [line for line in done.stdout.splitlines() if line.startswith("{")]
+    assert f"{json.loads(marks[0])['sha256']}  -" in done.stdout
+    assert "TABLE DATA public treenode" in done.stdout
+    assert subprocess.run(["diff", "-r", made["path"], str(place / made["id"])], check=False).returncode == 0
+    assert (place / "back/mesh").read_text() == "a mesh"
+    assert (place / "back" / str(settings).lstrip("/")).read_text() == "SECRET_KEY = 1"
 
 
 def test_refuses_a_disk_that_is_too_small(database: str, dest: str, s3: Store, disk: Callable[..., Path]) -> None:
