@@ -54,19 +54,21 @@ def summary(runs: Sequence[Row]) -> dict[str, Any]:
 
 def table(document: dict[str, Any]) -> str:
     """Return medians and goals as text."""
-    head = (
-        f"{'PostgreSQL, treenodes, procedure':<52}{'written':>9}{'verified':>9}{'finger-':>9}{'size':>9}"
-        f"{'CPU':>8}{'memory':>8}{'Python':>8}{'growth':>8}\n{'':<52}{'s':>9}{'s':>9}{'printed s':>9}{'MB':>9}"
-        f"{'s':>8}{'MiB':>8}{'MiB':>8}{'times':>8}"
-    )
-    lines = [head, "-" * 120]
+    columns = (("written", "s"), ("verified", "s"), ("fingerpr.", "s"), ("size", "MB"))
+    columns = (*columns, ("CPU", "s"), ("memory", "MiB"), ("Python", "MiB"), ("growth", "times"))
+    titles = [" " * 50 + "".join(f"{column[line]:>10}" for column in columns) for line in (0, 1)]
+    head = f"{'PostgreSQL, treenodes, procedure':<50}{titles[0][50:]}\n{titles[1]}"
+    lines = [head, "-" * 130]
     for row in document["medians"]:
+        values = [
+            *(_number(row[key], 2) for key in SECONDS),
+            _number(row["bytes"], 2, 1e6),
+            _number(row["cpu"], 1),
+            *(_number(row[key], 0, MEBIBYTE) for key in ("memory", "python_memory")),
+            _number(row["growth"], 2),
+        ]
         title = f"{POSTGRESQL[row['image']]}  {row['treenodes'] / 1e6:>4g} M  {NAMES[row['variant']]}"
-        seconds = "".join(f"{_number(row.get(key), 2):>9}" for key in SECONDS)
-        memory = "".join(f"{_number(row.get(key), 0, MEBIBYTE):>8}" for key in ("memory", "python_memory"))
-        lines.append(
-            f"{title:<52}{seconds}{row['bytes'] / 1e6:>9.2f}{row['cpu']:>8.1f}{memory}{_number(row['growth'], 2):>8}"
-        )
+        lines.append(f"{title:<50}" + "".join(f"{value:>10}" for value in values))
     lines.append("")
     for goal in document["goals"]:
         lines.append(f"{'met    ' if goal['met'] else 'NOT MET'}  {goal['text']}")

@@ -31,7 +31,7 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "catm
 # A job is a program on the host that prints a line of JSON for each run, and what to make of the lines.
 JOBS = {"backup": backup_report}
 FOLDER = "/opt/ansible_collections/catmaid/admin"
-ON_HOST = f"env --chdir={FOLDER} PYTHONPATH=/opt:{FOLDER} PYTHONDONTWRITEBYTECODE=1 python3"
+ON_HOST = f"env --chdir={FOLDER} PYTHONPATH=/opt:{FOLDER} PYTHONPYCACHEPREFIX=/var/tmp/pycache python3"
 
 
 def main() -> int:
