@@ -11,7 +11,7 @@ import tarfile
 from dataclasses import dataclass
 
 from ..errors import CatmaidError
-from . import client, decompress
+from . import client, decompress, frames
 
 # The first major version whose pg_restore reads archives of this format version (the second number of 1.x).
 READERS = {16: 17, 15: 16}
@@ -142,6 +142,8 @@ def read_back(path: str, version: int) -> float:
     Neither the table of contents nor the code of ``pg_restore --list`` would notice that a file is cut short.
     """
     _check_tar(path)
+    if os.path.isdir(path):
+        frames.check(path)
     with decompress.readable(path, version) as source:
         result = client.local(
             "pg_restore",
