@@ -61,7 +61,8 @@ def write(request: Request, prepared: Prepared, partial: str) -> None:
     if request.globals:
         missing = roles.dump(request.server, request.database, os.path.join(partial, GLOBALS))
     added, lost = extras.write(request.beside, partial)
-    version = int(about["postgresql"]["number"])
+    # The programs of this host may be newer than the server, and so may be what they write.
+    version = max(int(about["postgresql"]["number"]), toc.needed_version(path))
     with ThreadPoolExecutor(1) as pool:
         hashed = pool.submit(manifest.describe_files, partial)
         with reading.watching(path, request.on_progress, f"reading back {request.database}"):
