@@ -14,7 +14,7 @@ from typing import Any
 RUNNING = "running"
 DONE = "done"
 GONE = "gone"
-STOP_WITHIN = 8  # seconds between asking it to end and ending it
+STOP_WITHIN = 12  # seconds between asking it to end and ending it
 PAUSE = 0.2
 
 # async_wrapper writes this file whole or not at all: first that the job was started, in the end what the module said.
