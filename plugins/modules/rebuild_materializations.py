@@ -29,6 +29,7 @@ notes:
     knows it; triggers keep the user of the newest request.
 extends_documentation_fragment:
   - catmaid.admin.attributes
+  - catmaid.admin.lock
   - catmaid.admin.login
   - catmaid.admin.project
 options:
@@ -144,6 +145,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.catmaid.admin.plugins.module_utils._ansible import (
+    lock_argument_spec,
     login_argument_spec,
     project,
     project_argument_spec,
@@ -200,6 +202,7 @@ def main() -> None:
     names = list(TABLES)
     module = AnsibleModule(
         argument_spec={
+            **lock_argument_spec(),
             **login_argument_spec(),
             **project_argument_spec(),
             "materializations": {"type": "list", "elements": "str", "choices": names, "default": names},
@@ -209,7 +212,9 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    run(module, lambda: bring_in_line(module))
+    database = module.params["login_db"]
+    job = f"rebuilding materializations of database {database}"
+    run(module, lambda: bring_in_line(module), job=job, databases=[database])
 
 
 if __name__ == "__main__":
