@@ -66,6 +66,8 @@ def ansible_environment(folder: Path) -> dict[str, str]:
     """Return variables with which Ansible tests this checkout, and not a copy of it that was installed some day."""
     return {
         "ANSIBLE_HOME": str(folder / "home"),
+        # Or runs at the same time share connections: all have hosts of the same names.
+        "ANSIBLE_SSH_CONTROL_PATH_DIR": str(folder / "cp"),
         "ANSIBLE_COLLECTIONS_PATH": collections_path(folder),
         "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
     }
