@@ -111,8 +111,8 @@ class _Compressor:
         self._directory = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         try:
             pipe = self._make_pipe(TOC)
-        except FileExistsError:
-            return  # pg_dump was faster; everything is compressed at the end
+        except OSError:
+            return  # pg_dump was faster, or the file system has no pipes: everything is compressed at the end
         self._read_contents(pipe)
         self._feed()
 
