@@ -155,7 +155,7 @@ def test_judges_like_nagios(program: Program, database: str, dest: str, tmp_path
         ({"dump": {"jobs": "2"}}, "dump.jobs is not a whole number"),
         ({"dump": {"jobs": True}}, "dump.jobs is not a whole number"),
         ({"dump": {"format": "tar"}}, "dump.format is 'tar', none of"),
-        ({"login": {"pasword": "hidden-secret"}}, "nobody knows the key login.pasword"),
+        ({"login": {"secret": "hidden-secret"}}, "nobody knows the key login.secret"),
         ({"login": {"password": ["hidden-secret"]}}, "login.password is not a text"),
         ({"hooks": {"on_failure": [["mail"]]}}, "hooks.on_failure[0] does not begin with an absolute path"),
         ({"hooks": {"on_failure": ["/bin/true"]}}, "hooks.on_failure[0] is not a list"),

@@ -68,7 +68,7 @@ SCHEMA: dict[str, Any] = {
         "ssl_mode": Leaf(str, "prefer", ("allow", "disable", "prefer", "require", "verify-ca", "verify-full")),
         "ca_cert": TEXT,
     },
-    "project": {"path": TEXT, "user": TEXT},
+    "project": {"path": TEXT, "user": TEXT, "database": TEXT},
     "dump": {
         "format": Leaf(str, "directory", ("directory", "custom")),
         "jobs": Leaf(int),

@@ -60,6 +60,8 @@ def request(config: Config, database: str, job: str) -> archive.Request:
     project = config.values["project"]
     wanted = dict(config.values["dump"])
     beside = extras.Wanted(wanted.pop("media_path"), wanted.pop("files"), config.encryption)
+    if project["database"] not in ("", database):
+        beside = extras.Wanted()  # they belong to the application, and so to its own database
     return archive.Request(
         server=config.server,
         database=database,
