@@ -52,6 +52,7 @@ def test_leaves_nothing_whole_when_it_is_ended(database: str, dest: str, how: st
     assert [b["id"] for b in found.result["backups"]] == [kept]
     again = dump(database, dest).result["id"]
     assert stays(dest, database, [kept, again])
+    assert list(Path("/tmp").glob("catmaid-admin*")) == []
 
 
 def test_survives_that_the_server_stops(cluster: Cluster, managed: str, dest: str) -> None:

@@ -1,0 +1,181 @@
+# Copyright (c) 2026, catmaid.admin contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The role's whole job: which databases, by whom, what becomes of old backups, and what when many rows are gone."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+
+import pytest
+
+FOLDER = "/var/backups/catmaid"
+SECRET = "s3kr1t of the store"
+LAST = {"catmaid_backup_keep": {"last": 1}}
+
+
+def ids(instance, folder: str = f"{FOLDER}/catmaid") -> list[str]:
+    return instance.run(f"find {folder} -maxdepth 1 -name '*_2*Z_*' -printf '%f\\n' | sort").splitlines()
+
+
+def results(result, instance, task: str) -> list[dict]:
+    """Return what a task said of each database."""
+    return next(found for name, found in result.tasks(instance.name) if name.endswith(task))["results"]
+
+
+@pytest.fixture
+def other(instances):
+    """A small database beside the instance's own on each host, whose name needs quotes."""
+    name = "o'ther one"
+    for instance in instances:
+        instance.sql(f'CREATE DATABASE "{name}"', "postgres")
+        instance.sql("CREATE TABLE treenode AS SELECT generate_series(1, 1000) AS id", name)
+    yield name
+    for instance in instances:
+        instance.sql(f'DROP DATABASE "{name}"', "postgres")
+
+
+def test_old_backups_go_as_a_check_said(instances, play):
+    assert play("backup").rc == 0
+    assert all(len(ids(instance)) >= 2 for instance in instances)
+    keep = {**LAST, "catmaid_backup_min_age": "1h"}
+    predicted = play("backup", "--check", **keep)
+    before = {instance: ids(instance) for instance in instances}
+    result = play("backup", **keep)
+    again = play("backup", **keep)
+    for instance in instances:
+        told = [results(p, instance, "Let old backups go")[0]["gone"] for p in (predicted, result)]
+        assert [gone["id"] for gone in told[0]] == [gone["id"] for gone in told[1]] == before[instance][:-1]
+        assert ids(instance) == before[instance][-1:]
+        assert [name.rpartition(" : ")[2] for name in result.changed(instance.name)] == ["Let old backups go"]
+        assert predicted.changed(instance.name) == result.changed(instance.name)
+        assert again.changed(instance.name) == []
+
+
+def test_all_databases_are_backed_up_and_copied(instances, play, other):
+    for instance in instances:
+        for left in instance.databases() - {"catmaid"}:  # by restores
+            instance.sql(f'DROP DATABASE "{left}"', "postgres")
+        instance.run("rm -rf /srv/offsite /root/key /root/recipient && age-keygen -o /root/key 2>/dev/null")
+        instance.run("age-keygen -y /root/key > /root/recipient && echo seen > /opt/catmaid/media/one")
+    targets = [{"name": "shelf", "backend": "local", "path": "/srv/offsite", "keep_last": 2}]
+    encryption = {"method": "age", "recipients_files": ["/root/recipient"]}
+    result = play(
+        "backup",
+        catmaid_backup_databases="all",
+        catmaid_backup_media=True,
+        catmaid_backup_files=["/opt/catmaid/secrets"],
+        catmaid_backup_targets=targets,
+        catmaid_backup_encryption=encryption,
+    )
+    assert result.rc == 0, result.output
+    for instance in instances:
+        made = {r["item"]: r["id"] for r in results(result, instance, "Make a verified backup")}
+        everything = instance.sql(
+            "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate AND datname <> 'postgres'"
+        )
+        assert sorted(made) == sorted(everything.splitlines())
+        assert {"catmaid", other} <= set(made)
+        copies = instance.run("find /srv/offsite -name '*.tar.age' -printf '%f\\n'").splitlines()
+        assert set(copies) >= {f"{name}.tar.age" for name in made.values()}
+        beside = json.loads(instance.run(f"cat {FOLDER}/catmaid/{made['catmaid']}/manifest.json"))["extras"]
+        assert {extra["kind"]: extra["encrypted"] for extra in beside} == {"media": "none", "files": "age"}
+        listed = instance.run(f"zstd -dc {FOLDER}/catmaid/{made['catmaid']}/media.tar.zst | tar -t")
+        assert "one" in listed.replace("./", "").splitlines()
+        opened = instance.run(f"age -d -i /root/key /srv/offsite/catmaid/{made['catmaid']}.tar.age | tar -t")
+        assert "manifest.json" in opened
+
+
+def test_a_backup_that_lost_rows_is_kept_and_fails(instances, play, other):
+    wanted = {"catmaid_backup_databases": [other]}
+    assert play("backup", **wanted).rc == 0
+    for instance in instances:
+        instance.sql("DELETE FROM treenode WHERE id > 100", other)
+    result = play("backup", **wanted, **LAST)
+    assert result.rc != 0
+    for instance in instances:
+        (told,) = results(result, instance, "Make a verified backup")
+        assert "public.treenode had 1000 rows and has 100 (90.0 % less)" in told["msg"]
+        made = ids(instance, f'"{FOLDER}/o%27ther%20one"')
+        assert len(made) >= 2  # none has gone
+        manifest = json.loads(instance.run(f"cat '{FOLDER}/o%27ther%20one/{made[-1]}/manifest.json'"))
+        assert manifest["verified"] is True
+        assert [(s["table"], s["after"]) for s in manifest["suspicious"]] == [("treenode", 100)]
+
+
+# A copy of the newest backup that was made a moment later, and that somebody has to doubt
+DOUBTFUL = """
+import json, os, shutil, sys
+folder = sys.argv[1]
+manifest = json.load(open(f"{folder}/manifest.json"))
+new = folder + ".9"
+shutil.copytree(folder, new)
+manifest["id"] = os.path.basename(new)
+manifest["finished"] = manifest["finished"][:-8] + "999999Z"
+manifest["suspicious"] = [{"schema": "public", "table": "treenode", "before": 10000, "after": 1, "percent": 100.0}]
+json.dump(manifest, open(f"{new}/manifest.json", "w"))
+"""
+
+
+def test_a_doubtful_backup_is_not_the_latest_to_restore(instances, play):
+    newest = {instance: f"{FOLDER}/catmaid/{ids(instance)[-1]}" for instance in instances}
+    for instance, folder in newest.items():
+        instance.run(f"python3 -c '{DOUBTFUL}' {folder}")
+    result = play("restore", "--check", catmaid_restore_confirm="catmaid")
+    for instance, folder in newest.items():
+        instance.run(f"rm -r {folder}.9")
+        chosen = next(found for name, found in result.tasks(instance.name) if name.endswith("Choose one"))
+        assert chosen["ansible_facts"]["__catmaid_restore_archive"] == folder
+
+
+@contextlib.contextmanager
+def listening(instance, password: str):
+    """Let the database server of a host be reached from others."""
+    rules = instance.sql("SHOW hba_file", "postgres")
+    literal = password.replace("'", "''")
+    instance.sql(f"ALTER ROLE postgres PASSWORD '{literal}'", "postgres")
+    instance.sql("ALTER SYSTEM SET listen_addresses = '*'", "postgres")
+    instance.run(f"cp -a {rules} /root/rules && echo 'hostssl all all samenet scram-sha-256' >> {rules}")
+    instance.run("systemctl restart postgresql")
+    try:
+        yield
+    finally:
+        instance.sql("ALTER SYSTEM RESET listen_addresses", "postgres")
+        instance.run(f"cp -a /root/rules {rules} && systemctl restart postgresql")
+
+
+def test_another_host_makes_and_keeps_the_backups(instances, play):
+    bookworm, trixie = instances
+    there = {"catmaid_backup_on": trixie.name}
+    refused = play("backup", "--limit", bookworm.name, **there)
+    assert refused.rc != 0
+    assert "catmaid_backup_db_host how that host reaches it" in refused.messages(bookworm.name)
+    before = ids(bookworm)
+    login = {"catmaid_db_host": bookworm.name, "catmaid_db_admin_password": "of 'bookworm'", **there}
+    with listening(bookworm, "of 'bookworm'"):
+        result = play("backup", "--limit", bookworm.name, catmaid_db_ssl_mode="require", **login)
+    assert result.rc == 0, result.output
+    (made,) = ids(trixie, f"{FOLDER}/{bookworm.name}/catmaid")
+    assert made.endswith("_2030.01.15")  # the release that serves on bookworm
+    assert ids(bookworm) == before
+    manifest = json.loads(trixie.run(f"cat {FOLDER}/{bookworm.name}/catmaid/{made}/manifest.json"))
+    assert manifest["postgresql"]["server"].startswith("15.")
+    assert manifest["source"]["commit"] == bookworm.run(
+        "git -c safe.directory='*' -C /opt/catmaid/repository rev-parse 2030.01.15^{commit}"
+    )
+
+
+def test_no_secret_of_a_target_is_shown(instances, play):
+    store = {
+        "name": "store",
+        "backend": "s3",
+        "options": {"provider": "Other", "endpoint": "http://127.0.0.1:9", "access_key_id": "somebody"},
+        "secrets": {"secret_access_key": SECRET},
+        "path": "bucket/backups",
+        "encrypt": False,
+    }
+    result = play("backup", "-vvv", callback="default", catmaid_backup_min_age="1h", catmaid_backup_targets=[store])
+    assert result.rc != 0
+    assert "store" in result.output
+    assert SECRET not in result.output
