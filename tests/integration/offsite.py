@@ -9,6 +9,7 @@ Debian's rclone.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import socket
@@ -52,6 +53,7 @@ class Store:
             "endpoint": f"http://127.0.0.1:{port}",
             "access_key_id": ACCESS,
             "force_path_style": True,
+            "upload_concurrency": 1,  # this server can get stuck over parts that do not come in their order
         }
         secrets = {"secret_access_key": more.pop("secret", SECRET)}
         path = f"{self.folder.name}/a folder"
@@ -92,7 +94,7 @@ class Served:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self.process.terminate()
+        self.process.kill()
         self.process.wait()
 
 
@@ -140,6 +142,10 @@ class Proxy:
                     server.sendall(data)
             except OSError:
                 pass
+            finally:
+                for side in (client, server):  # closing is not enough while another thread reads
+                    with contextlib.suppress(OSError):
+                        side.shutdown(socket.SHUT_RDWR)
 
     def _back(self, server: socket.socket, client: socket.socket) -> None:
         try:

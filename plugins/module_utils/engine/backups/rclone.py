@@ -20,9 +20,9 @@ REMEDY = "Look at the target's address, path and credentials, and whether it is 
 # A request is repeated a few times, as each kind of store wants it; a whole run is not.
 FLAGS = (
     "--retries=1",
-    "--low-level-retries=5",
+    "--low-level-retries=3",
     "--contimeout=20s",
-    "--timeout=120s",
+    "--timeout=90s",
     "--log-level=ERROR",
     "--stats=0",
     "--ask-password=false",
