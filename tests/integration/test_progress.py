@@ -149,7 +149,7 @@ def test_a_module_keeps_its_progress_in_a_file_and_cleans_up_when_it_is_told_to_
     assert f"backing up {large}: " in first
     assert " % (" in first
     assert path.stat().st_mode & 0o777 == 0o600
-    dumping = support.processes("pg_dump", large)
+    dumping = support.processes("pg_dump", dest)
     for pid in dumping:
         os.kill(pid, signal.SIGSTOP)  # or a fast machine would be done by now
     assert dumping
@@ -161,7 +161,7 @@ def test_a_module_keeps_its_progress_in_a_file_and_cleans_up_when_it_is_told_to_
     assert process.returncode != 0
     assert leftovers(dest) == []
     assert not path.exists()
-    assert support.processes("pg_dump", large) == []
+    assert support.processes("pg_dump", dest) == []
 
 
 def test_a_module_that_nobody_looks_at_writes_no_progress(database: str, dest: str, tmp_path: Path) -> None:
