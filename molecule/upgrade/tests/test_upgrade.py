@@ -62,13 +62,18 @@ def test_a_release_that_answers_with_errors_is_undone(instances, play):
 
 def test_killing_the_migration_leaves_the_old_release_serving(instances, play):
     for instance in instances:
-        instance.sql("ALTER DATABASE catmaid SET catmaid.slow_seconds = 60")
+        instance.sql("ALTER DATABASE catmaid SET catmaid.slow_seconds = 300")
     running = play.start("upgrade", catmaid_version="2030.12.21")
     for instance in instances:
         deadline = time.monotonic() + 180
         while instance.sql(SLEEPING) == "0":
             assert time.monotonic() < deadline and running.poll() is None
             time.sleep(0.5)
+    # Nobody else gets a turn meanwhile, and is told who has it.
+    backup = play("backup")
+    assert backup.rc != 0
+    for instance in instances:
+        assert "is locked by upgrade to 2030.12.21 by ansible-playbook of" in str(backup.tasks(instance.name))
         instance.run("pkill -KILL -f 'catmaid.admin [m]igrate'")
     result = play.finish(running)
     assert result.rc != 0
