@@ -35,7 +35,7 @@ options:
   login_pgpass:
     description:
       - A password file of PostgreSQL (C(.pgpass)) on the managed host to take the password from. Its mode must be 0600.
-      - Without it and without O(login_password), the file C(.pgpass) of the OS user who logs in is used, if there is one.
+      - Without it and O(login_password), the file C(.pgpass) of the OS user who logs in is used, if there is one.
     type: path
   login_unix_socket:
     description: Folder of the Unix socket, if it is not the distribution's.
