@@ -147,7 +147,7 @@ def test_a_job_that_cannot_begin_is_told_too(instances):
 def test_another_user_and_another_instance(instances, play):
     """Without root: the job runs as the server's administrator, beside the first instance's."""
     mine = {"catmaid_service": "second.lab", "catmaid_backup_dir": "/var/backups/by-postgres"}
-    result = play("schedule", catmaid_schedule_user="postgres", catmaid_user="postgres", **mine)
+    result = play("schedule", catmaid_schedule_user="postgres", **mine)
     assert result.rc == 0, result.output
     for instance in instances:
         unit = "second.lab-backup.service"
