@@ -83,8 +83,7 @@ class Served:
         argv += ["--dir-cache-time=0s", "--no-cleanup"]  # buckets are made, seen and kept as we make them
         # By the environment, because a test looks for secrets in everybody's arguments.
         env = os.environ | {"RCLONE_AUTH_KEY": f'"{ACCESS},{SECRET}"'}
-        with open(f"{buckets}.log", "ab") as log:
-            self.process = subprocess.Popen(argv, env=env, stdout=log, stderr=log)
+        self.process = subprocess.Popen(argv, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         wait_for_port(port)
 
     def __enter__(self) -> Served:
@@ -136,7 +135,7 @@ class Proxy:
                     self._left -= len(data)
                     if self._left < 0:
                         if self._answer:
-                            client.sendall(self._answer)
+                            self._refuse(client)
                         return
                     server.sendall(data)
             except OSError:
@@ -145,6 +144,13 @@ class Proxy:
                 for side in (client, server):  # closing is not enough while another thread reads
                     with contextlib.suppress(OSError):
                         side.shutdown(socket.SHUT_RDWR)
+
+    def _refuse(self, client: socket.socket) -> None:
+        client.settimeout(0.5)
+        with contextlib.suppress(TimeoutError):
+            while client.recv(65536):
+                pass  # who still sends does not listen
+        client.sendall(self._answer)
 
     def _back(self, server: socket.socket, client: socket.socket) -> None:
         try:
