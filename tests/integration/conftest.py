@@ -13,7 +13,7 @@ from ansible_collections.catmaid.admin.plugins.module_utils.engine.postgres.serv
 
 from tests.integration import support
 
-pytest_plugins = [f"tests.integration.{name}" for name in ("double_fixtures", "cluster_fixtures", "offsite")]
+pytest_plugins = [f"tests.integration.{name}" for name in ("double_fixtures", "cluster_fixtures", "offsite", "cli")]
 
 
 @pytest.fixture

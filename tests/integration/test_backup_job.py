@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from tests.integration import support
-from tests.integration.cli import Program, configure, program  # noqa: F401 (program is a fixture)
+from tests.integration.cli import Program, configure
 from tests.integration.support import CHECKOUT, run_module, sql
 from tests.integration.test_pg_dump import backups
 from tests.integration.test_pg_dump_faults import INCOMPRESSIBLE, wait_for
@@ -40,7 +40,7 @@ def told(folder: Path, name: str) -> list[Any]:
 
 
 def test_backs_up_the_others_when_one_fails(
-    program: Program, database: str, dest: str, tmp_path: Path, unused: Callable[[], str]  # noqa: F811
+    program: Program, database: str, dest: str, tmp_path: Path, unused: Callable[[], str]
 ) -> None:  # fmt: skip
     missing = unused()
     config = configure(tmp_path, databases=[missing, database], dest=dest, hooks=remembering(tmp_path))
@@ -63,7 +63,7 @@ def test_backs_up_the_others_when_one_fails(
     assert program("check", config=config).rc == 0
 
 
-def test_backs_up_all_databases(program: Program, database: str, dest: str, tmp_path: Path) -> None:  # noqa: F811
+def test_backs_up_all_databases(program: Program, database: str, dest: str, tmp_path: Path) -> None:
     config = configure(tmp_path, databases="all", dest=dest, dump={"exclude_table_data": ["nosuch"]})
     report = program.json("backup", config=config, rc=1)
     assert set(report["databases"]) == support.names() - {"postgres", "template0", "template1"}
@@ -71,7 +71,7 @@ def test_backs_up_all_databases(program: Program, database: str, dest: str, tmp_
 
 
 def test_fails_by_a_hook_that_fails_and_keeps_the_backup(
-    program: Program, database: str, dest: str, tmp_path: Path  # noqa: F811
+    program: Program, database: str, dest: str, tmp_path: Path
 ) -> None:  # fmt: skip
     hooks = {"on_success": [["/bin/sh", "-c", "echo out of paper >&2; exit 3"], ["/usr/bin/touch", f"{tmp_path}/ran"]]}
     config = configure(tmp_path, databases=[database], dest=dest, hooks=hooks)
@@ -88,7 +88,7 @@ def test_fails_by_a_hook_that_fails_and_keeps_the_backup(
 
 
 def test_an_unwritable_folder_fails_and_is_told(
-    program: Program, database: str, tmp_path: Path  # noqa: F811
+    program: Program, database: str, tmp_path: Path
 ) -> None:  # fmt: skip
     dest = tmp_path / "read-only"
     dest.mkdir()
@@ -108,7 +108,7 @@ def test_an_unwritable_folder_fails_and_is_told(
 
 @pytest.mark.parametrize("metrics", ["missing", "gone later"])
 def test_makes_the_backup_although_nobody_can_watch(
-    program: Program, database: str, dest: str, tmp_path: Path, metrics: str  # noqa: F811
+    program: Program, database: str, dest: str, tmp_path: Path, metrics: str
 ) -> None:  # fmt: skip
     folder = tmp_path / "metrics"
     config = configure(tmp_path, databases=[database], dest=dest, metrics_dir=str(folder))
@@ -125,7 +125,7 @@ def test_makes_the_backup_although_nobody_can_watch(
 
 
 def test_copies_then_prunes_and_not_when_a_copy_fails(
-    program: Program,  # noqa: F811
+    program: Program,
     database: str,
     dest: str,
     tmp_path: Path,
@@ -156,7 +156,7 @@ def test_copies_then_prunes_and_not_when_a_copy_fails(
 
 
 def test_stops_publishing_when_it_is_told_to(
-    program: Program, database: str, dest: str, tmp_path: Path  # noqa: F811
+    program: Program, database: str, dest: str, tmp_path: Path
 ) -> None:  # fmt: skip
     folder = tmp_path / "metrics"
     folder.mkdir()
@@ -167,7 +167,7 @@ def test_stops_publishing_when_it_is_told_to(
 
 
 def test_tells_by_mail_and_webhook_that_pg_dump_was_killed(
-    program: Program, database: str, dest: str, tmp_path: Path  # noqa: F811
+    program: Program, database: str, dest: str, tmp_path: Path
 ) -> None:  # fmt: skip
     sql(database, INCOMPRESSIBLE)
     with mail_server() as (mail_port, mails), web_server() as (web_port, posts):
@@ -202,7 +202,7 @@ def test_tells_by_mail_and_webhook_that_pg_dump_was_killed(
 
 
 def test_says_no_success_when_it_is_killed_itself(
-    program: Program, database: str, dest: str, tmp_path: Path  # noqa: F811
+    program: Program, database: str, dest: str, tmp_path: Path
 ) -> None:  # fmt: skip
     config = configure(tmp_path, databases=[database], dest=dest, hooks=remembering(tmp_path))
     assert program("backup", config=config).rc == 0
@@ -229,7 +229,7 @@ def test_says_no_success_when_it_is_killed_itself(
     assert program("check", config=config).rc == 0
 
 
-def test_tells_of_a_job_that_could_not_begin(program: Program, dest: str, tmp_path: Path) -> None:  # noqa: F811
+def test_tells_of_a_job_that_could_not_begin(program: Program, dest: str, tmp_path: Path) -> None:
     config = configure(tmp_path, databases=["none"], dest=dest, hooks=remembering(tmp_path))
     assert program("report-failure", "--invocation", "1", config=config).rc == 0
     assert "could not even begin" in told(tmp_path, "failure")[0]["message"]
@@ -240,7 +240,7 @@ def test_tells_of_a_job_that_could_not_begin(program: Program, dest: str, tmp_pa
 
 
 def test_tidies_up_and_tells_when_it_is_stopped(
-    program: Program, database: str, dest: str, tmp_path: Path  # noqa: F811
+    program: Program, database: str, dest: str, tmp_path: Path
 ) -> None:  # fmt: skip
     sql(database, INCOMPRESSIBLE)
     config = configure(tmp_path, databases=[database], dest=dest, hooks=remembering(tmp_path))

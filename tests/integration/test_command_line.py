@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.cli import Program, configure, program  # noqa: F401 (program is a fixture)
+from tests.integration.cli import Program, configure
 from tests.integration.support import CHECKOUT, run_module
 
 ENGINE = "ansible_collections/catmaid/admin/plugins/module_utils/engine"
@@ -53,7 +53,7 @@ def test_installs_and_removes(tmp_path: Path) -> None:
     assert "Name a file" in run_module("command_line", path=str(tmp_path / "none" / "x")).error
 
 
-def test_is_the_same_from_the_zip_file_in_which_ansible_sends_it(program: Program, tmp_path: Path) -> None:  # noqa: F811
+def test_is_the_same_from_the_zip_file_in_which_ansible_sends_it(program: Program, tmp_path: Path) -> None:
     sent = tmp_path / "sent.zip"
     with zipfile.ZipFile(sent, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in (CHECKOUT / "plugins/module_utils/engine").rglob("*.py"):
@@ -70,13 +70,13 @@ def test_is_the_same_from_the_zip_file_in_which_ansible_sends_it(program: Progra
     assert inside[1] >= inside[0] >= {"__main__.py", "catmaid_admin/backups/job.py", "catmaid_admin/cli/main.py"}
 
 
-def test_carries_what_it_reads_by_itself(program: Program) -> None:  # noqa: F811
+def test_carries_what_it_reads_by_itself(program: Program) -> None:
     code = f"import sys; sys.path.insert(0, {str(program.path)!r}); from catmaid_admin.django import shim"
     done = subprocess.run([sys.executable, "-c", f"{code}; print(len(shim._source()))"], capture_output=True, text=True)
     assert int(done.stdout or 0) > 1000, done.stderr
 
 
-def test_makes_and_shows_backups(program: Program, database: str, dest: str, tmp_path: Path) -> None:  # noqa: F811
+def test_makes_and_shows_backups(program: Program, database: str, dest: str, tmp_path: Path) -> None:
     metrics = tmp_path / "metrics"
     metrics.mkdir()
     config = configure(tmp_path, databases=[database], dest=dest, metrics_dir=str(metrics))
@@ -110,7 +110,7 @@ def test_makes_and_shows_backups(program: Program, database: str, dest: str, tmp
     assert f" {by_module.result['bytes']}\n" in "\n".join(path.read_text() for path in metrics.iterdir())
 
 
-def test_verifies_again(program: Program, database: str, dest: str, tmp_path: Path) -> None:  # noqa: F811
+def test_verifies_again(program: Program, database: str, dest: str, tmp_path: Path) -> None:
     config = configure(tmp_path, databases=[database], dest=dest)
     about = program.json("backup", config=config)["databases"][database]
     assert program("verify", config=config).rc == 0
@@ -127,7 +127,7 @@ def test_verifies_again(program: Program, database: str, dest: str, tmp_path: Pa
     assert program("check", config=config).rc == 0
 
 
-def test_judges_like_nagios(program: Program, database: str, dest: str, tmp_path: Path) -> None:  # noqa: F811
+def test_judges_like_nagios(program: Program, database: str, dest: str, tmp_path: Path) -> None:
     config = configure(tmp_path, databases=[database], dest=dest)
     program("backup", config=config)
     manifest = next(Path(dest).rglob("manifest.json"))
@@ -169,7 +169,7 @@ def test_judges_like_nagios(program: Program, database: str, dest: str, tmp_path
         ({"instance": None}, "instance is missing"),
     ],
 )
-def test_names_the_key_that_is_wrong(program: Program, tmp_path: Path, change: Any, message: str) -> None:  # noqa: F811
+def test_names_the_key_that_is_wrong(program: Program, tmp_path: Path, change: Any, message: str) -> None:
     config = configure(tmp_path, **{"databases": ["x"], "dest": "/nowhere", **change})
     for command in ("config", "backup", "list"):
         refused = program(command, config=config)
@@ -179,7 +179,7 @@ def test_names_the_key_that_is_wrong(program: Program, tmp_path: Path, change: A
         assert "Traceback" not in refused.text
 
 
-def test_prunes_and_holds(program: Program, database: str, dest: str, tmp_path: Path) -> None:  # noqa: F811
+def test_prunes_and_holds(program: Program, database: str, dest: str, tmp_path: Path) -> None:
     rules = {"retention": {"last": 1}}
     config = configure(tmp_path, databases=[database], dest=dest)
     first, second = (program.json("backup", config=config)["databases"][database]["id"] for _ in range(2))
@@ -200,7 +200,7 @@ def test_prunes_and_holds(program: Program, database: str, dest: str, tmp_path: 
     assert "names no targets" in program("copy", config=config).err
 
 
-def test_keeps_passwords_to_itself(program: Program, tmp_path: Path) -> None:  # noqa: F811
+def test_keeps_passwords_to_itself(program: Program, tmp_path: Path) -> None:
     config = configure(
         tmp_path, databases=["x"], dest=str(tmp_path / "d"), login={"host": "127.0.0.1", "password": "hidden-secret"}
     )
@@ -214,7 +214,7 @@ def test_keeps_passwords_to_itself(program: Program, tmp_path: Path) -> None:  #
     assert "everybody can read it" in program("backup", config=config).err
 
 
-def test_finds_the_configuration_of_an_instance(program: Program, tmp_path: Path) -> None:  # noqa: F811
+def test_finds_the_configuration_of_an_instance(program: Program, tmp_path: Path) -> None:
     # Below /etc, so in a mount namespace of its own.
     folder = tmp_path / "etc"
     folder.mkdir()
@@ -233,7 +233,7 @@ def test_finds_the_configuration_of_an_instance(program: Program, tmp_path: Path
     assert "none is named three" in ask("--instance three").stderr
 
 
-def test_helps(program: Program) -> None:  # noqa: F811
+def test_helps(program: Program) -> None:
     pages = program("--help").out
     for command in (
         "backup",

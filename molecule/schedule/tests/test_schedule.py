@@ -79,7 +79,7 @@ def test_the_timer_makes_a_verified_backup(instances):
         instance.run(f"printf '{NOW}' > /run/systemd/system/{UNIT}.timer.d/now.conf")
         instance.run(f"systemctl daemon-reload && systemctl restart {UNIT}.timer")
     for instance in instances:
-        wait_for(lambda: "done, 1 database" in journal(instance, since[instance.name]))  # noqa: B023
+        wait_for(lambda: "done, 1 database" in journal(instance, since[instance.name]))  # noqa: B023 (called at once)
         instance.run(f"rm -r /run/systemd/system/{UNIT}.timer.d")
         instance.run(f"systemctl daemon-reload && systemctl restart {UNIT}.timer")
         (name,) = backups(instance)
@@ -117,7 +117,7 @@ def test_a_killed_pg_dump_is_told_everywhere(instances):
             f"cat {METRICS}/*.prom"
         )
         # The unit for jobs that died finds that there is nothing to add.
-        wait_for(lambda: "nothing to tell" in journal(instance, since, f"{UNIT}-failed"))  # noqa: B023
+        wait_for(lambda: "nothing to tell" in journal(instance, since, f"{UNIT}-failed"))  # noqa: B023 (called at once)
         assert instance.host.run(f"test -e {STATE}/told.json").rc != 0
 
 
@@ -189,8 +189,8 @@ def test_cron_does_the_same_and_the_timer_is_gone(instances, play):
             == ""
         )
         assert instance.run(f"ls /var/lib/systemd/timers | grep {UNIT} || true") == ""
-        listed = wait_for(lambda: backups(instance))  # noqa: B023
-        wait_for(lambda: json.loads(instance.run(f"cat {STATE}/job.json"))["ok"])  # noqa: B023
+        listed = wait_for(lambda: backups(instance))  # noqa: B023 (called at once)
+        wait_for(lambda: json.loads(instance.run(f"cat {STATE}/job.json"))["ok"])  # noqa: B023 (called at once)
         assert len(listed) == 1
         assert json.loads(instance.run("catmaid-admin info --json"))["requested_by"] == "cron"
 

@@ -240,7 +240,7 @@ def spawn(arguments: Sequence[str], source: int, sink: int) -> subprocess.Popen[
         cwd="/",
         env=command.environment(None, None),
         start_new_session=True,
-        preexec_fn=command.end_with_parent,  # noqa: PLW1509 (one system call)
+        preexec_fn=command.end_with_parent,  # noqa: PLW1509 (one system call; no lock is taken)
     )
 
 
