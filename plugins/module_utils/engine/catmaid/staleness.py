@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .geometry import DERIVATIONS
+
 READING = {"default_transaction_read_only": "on", "TimeZone": "UTC", "work_mem": "128MB", "statement_timeout": "0"}
 
 
@@ -26,34 +28,18 @@ class Finding:
 
 # Each counts the rows that are missing, that are too many, and that say something else.
 EDGES = {
-    "treenode_edge": """
-        SELECT count(*) FILTER (WHERE e.id IS NULL), count(*) FILTER (WHERE t.id IS NULL),
-               count(*) FILTER (WHERE e.id = t.id AND (e.parent_id IS DISTINCT FROM t.parent_id
-                                                      OR e.project_id <> t.project_id
-                                                      OR e.edge IS DISTINCT FROM t.edge))
-          FROM (SELECT child.id, child.parent_id, child.project_id,
-                       ST_MakeLine(ST_MakePoint(child.location_x, child.location_y, child.location_z),
-                                   ST_MakePoint(parent.location_x, parent.location_y, parent.location_z)) AS edge
-                  FROM ONLY treenode child
-                  JOIN ONLY treenode parent ON parent.id = coalesce(child.parent_id, child.id)) t
-          FULL JOIN treenode_edge e ON e.id = t.id""",
-    "treenode_connector_edge": """
-        SELECT count(*) FILTER (WHERE e.id IS NULL), count(*) FILTER (WHERE l.id IS NULL),
-               count(*) FILTER (WHERE e.id = l.id AND (e.project_id <> l.project_id OR e.edge IS DISTINCT FROM l.edge))
-          FROM (SELECT link.id, link.project_id,
-                       ST_MakeLine(ST_MakePoint(t.location_x, t.location_y, t.location_z),
-                                   ST_MakePoint(c.location_x, c.location_y, c.location_z)) AS edge
-                  FROM ONLY treenode_connector link
-                  JOIN ONLY treenode t ON t.id = link.treenode_id
-                  JOIN ONLY connector c ON c.id = link.connector_id) l
-          FULL JOIN treenode_connector_edge e ON e.id = l.id""",
-    # This table has no primary key: the same connector twice is one row too many.
-    "connector_geom": """
-        SELECT count(*) FILTER (WHERE g.id IS NULL),
-               count(*) FILTER (WHERE c.id IS NULL) + count(g.id) - count(DISTINCT g.id),
-               count(*) FILTER (WHERE g.id = c.id AND (g.project_id <> c.project_id OR g.geom IS DISTINCT FROM c.geom))
-          FROM (SELECT id, project_id, ST_MakePoint(location_x, location_y, location_z) AS geom FROM ONLY connector) c
-          FULL JOIN connector_geom g ON g.id = c.id""",
+    table: f"""
+        SELECT count(*) FILTER (WHERE have.id IS NULL), {extra},
+               count(*) FILTER (WHERE have.id = should.id AND ({
+        " OR ".join(f"have.{column} IS DISTINCT FROM should.{column}" for column in DERIVATIONS[table].columns[1:])
+    }))
+          FROM ({DERIVATIONS[table].select}) should FULL JOIN {table} have ON have.id = should.id"""
+    for table, extra in (
+        ("treenode_edge", "count(*) FILTER (WHERE should.id IS NULL)"),
+        ("treenode_connector_edge", "count(*) FILTER (WHERE should.id IS NULL)"),
+        # This table has no primary key: the same connector twice is one row too many.
+        ("connector_geom", "count(*) FILTER (WHERE should.id IS NULL) + count(have.id) - count(DISTINCT have.id)"),
+    )
 }
 
 # Triggers may leave a row that says "no nodes" for a skeleton that has lost them: that is true, and not too many.
