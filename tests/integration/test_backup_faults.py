@@ -69,7 +69,7 @@ def test_survives_that_the_server_stops(cluster: Cluster, managed: str, dest: st
     finally:
         cluster.control("start")
     # pg_dump was at work, or had just been started and found nobody any more
-    lost = ("server closed the connection", "terminating connection", "connection to server", "Connection reset")
+    lost = ("server closed", "terminating connection", "connection to server", "Connection reset", "EOF detected")
     assert any(word in failed.error for word in lost), failed.error
     assert "Connection refused" in down.error
     assert stays(dest, managed, [kept])
