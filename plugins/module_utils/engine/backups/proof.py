@@ -10,22 +10,26 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import CatmaidError
-from ..postgres import catalog, fingerprint, properties
+from ..postgres import catalog, fingerprint, properties, sequences
 from ..postgres.fingerprint import Content
 from ..postgres.server import Server
+from . import extensions
 
 
 @dataclass(frozen=True)
 class Proof:
-    """How much was compared and found equal."""
+    """How much was compared and found equal, and what somebody should know who finds it otherwise than expected."""
 
     tables: int = 0
     rows: int = 0
     fingerprints: int = 0
+    notes: tuple[str, ...] = ()
 
 
 def prove(server: Server, database: str, manifest: Mapping[str, Any], *, objects: bool, jobs: int) -> Proof:
     """Compare rows and fingerprints of every table that the manifest tells, and all ``objects``; raise if they differ.
+
+    So it does when a sequence would give numbers once more that rows have, or when an extension is an older one.
 
     Fingerprints are left out where equal contents need not have equal ones: in another encoding, or when a server
     hashes otherwise.
@@ -48,6 +52,9 @@ def prove(server: Server, database: str, manifest: Mapping[str, Any], *, objects
             snapshot=snapshot,
         )
         have = catalog.objects(connection) if objects else {}
+        exceptional = catalog.exceptions(connection)
+        behind = sequences.behind(connection)
+        installed = catalog.extensions(connection)
     found = [(entry, contents.get(table.oid) if table else None) for entry, table in told]
     different = [problem for entry, content in found if (problem := _difference(entry, content))]
     if objects:
@@ -56,12 +63,21 @@ def prove(server: Server, database: str, manifest: Mapping[str, Any], *, objects
             for kind, number in manifest["objects"].items()
             if have.get(kind) != number
         ]
+        different += _unusual(exceptional, manifest)
+    # Without a record of the original nobody can say whether it was behind there already.
+    original = manifest.get("sequences_behind", [found.sequence for found in behind])
+    different += [str(found) for found in behind if found.sequence not in original]
+    different += extensions.older(manifest, installed)
     if different:
         raise CatmaidError(f"comparing {database} with the manifest", "; ".join(different[:10]), different=different)
     return Proof(
         tables=len(found),
         rows=sum(content.rows for entry, content in found if content),
         fingerprints=sum(1 for entry, content in found if content and content.fingerprint),
+        notes=(
+            *(f"{found}, as in the original" for found in behind if found.sequence in original),
+            *extensions.otherwise(manifest, installed),
+        ),
     )
 
 
@@ -72,6 +88,15 @@ def _difference(entry: Mapping[str, Any], content: Content | None) -> str:
     if content and content.fingerprint and content.fingerprint != entry["fingerprint"]:
         return f"{name} has as many rows as it should, {rows}, but not all of them are the same"
     return ""
+
+
+def _unusual(exceptional: list[str], manifest: Mapping[str, Any]) -> list[str]:
+    """Return the triggers and constraints that are not in the state that they had; older manifests do not tell it."""
+    recorded = manifest.get("exceptions", exceptional)
+    return [
+        *(f"{state}, which it was not" for state in exceptional if state not in recorded),
+        *(f"not any more {state}" for state in recorded if state not in exceptional),
+    ]
 
 
 def _same_encoding(connection: Any, database: str, manifest: Mapping[str, Any]) -> bool:

@@ -10,7 +10,7 @@ import pwd
 import socket
 import stat
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -19,7 +19,7 @@ from typing import Any
 from .. import files
 from ..django import migrations
 from ..errors import CatmaidError
-from ..postgres import catalog, dump, fingerprint, identity, progress, properties, reading, roles, toc
+from ..postgres import catalog, dump, fingerprint, identity, progress, properties, reading, roles, sequences, toc
 from ..postgres.catalog import Table
 from ..postgres.fingerprint import Content
 from ..progress import Meter
@@ -130,7 +130,7 @@ def _attempt(request: Request, prepared: Prepared, partial: str, path: str, atte
         with progress.watching(server, database, weighed, request.on_progress, f"backing up {database}"):
             dumped = dump.run(server, database, shot, plan, path)
         _take_back(partial)
-        about = _about(shot.connection, database)
+        about = _about(shot.connection, database, without)
         configuration = catalog.configuration_tables(shot.connection)
         started = time.monotonic()
         hashes = request.fingerprint and fingerprint.comparable(shot.connection)
@@ -166,8 +166,8 @@ def _shrunk(request: Request, prepared: Prepared, seen: Seen) -> dict[str, Any]:
     return {"compared_with": reference.id if reference else None, "suspicious": found}
 
 
-def _about(connection: Any, database: str) -> dict[str, Any]:
-    """Return what the snapshot knows of the database besides its rows."""
+def _about(connection: Any, database: str, without: Collection[int]) -> dict[str, Any]:
+    """Return what the snapshot knows of the database besides its rows; tables ``without`` are not looked into."""
     own = properties.read(connection, database)
     extensions = catalog.extensions(connection)
     postgis = next((e["version"] for e in extensions if e["name"] == "postgis"), None)
@@ -183,6 +183,8 @@ def _about(connection: Any, database: str) -> dict[str, Any]:
         "extensions": extensions,
         "missing": catalog.out_of_reach(connection),
         "objects": catalog.objects(connection),
+        "exceptions": catalog.exceptions(connection),
+        "sequences_behind": [found.sequence for found in sequences.behind(connection, without)],
         "migrations": [list(pair) for pair in migrations.applied(connection)],
     }
 

@@ -46,6 +46,19 @@ _OBJECTS = """
                                   AND d.deptype = 'e')) AS functions
 """
 
+# The exceptions among those objects, by name: what a count alone could take for something else.
+_EXCEPTIONS = """
+    SELECT n.nspname, c.relname, t.tgname, CASE t.tgenabled WHEN 'D' THEN 'disabled' WHEN 'R' THEN 'for replicas'
+           ELSE 'always' END
+      FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+     WHERE NOT t.tgisinternal AND t.tgenabled <> 'O' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+     UNION ALL
+    SELECT n.nspname, c.relname, k.conname, 'not validated'
+      FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+     WHERE NOT k.convalidated AND k.contype <> 'n' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+     ORDER BY 1, 2, 3, 4
+"""
+
 
 @dataclass(frozen=True)
 class Table:
@@ -86,6 +99,13 @@ def objects(connection: Any) -> dict[str, int]:
     with connection.cursor() as cursor:
         cursor.execute(_OBJECTS)
         return dict(zip((column[0] for column in cursor.description), (int(n) for n in cursor.fetchone())))
+
+
+def exceptions(connection: Any) -> list[str]:
+    """Return the triggers that do not fire as usual and the constraints that were never validated, one line each."""
+    with connection.cursor() as cursor:
+        cursor.execute(_EXCEPTIONS)
+        return [f"{schema}.{table}: {name} {state}" for schema, table, name, state in cursor.fetchall()]
 
 
 def extensions(connection: Any) -> list[dict[str, str]]:
