@@ -6,10 +6,14 @@
 
 Without a name all steps run; ``lint`` stands for every step that starts with ``lint-``. A failing step does not stop
 the others. The last line counts the steps: ``N passed, N failed``.
+
+Steps with hosts wait more than they work, so those of different lanes (the integration tests of each image, the
+scenarios) run side by side when several are wanted. Each step's output is printed when it has ended.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import shutil
@@ -20,7 +24,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
@@ -33,16 +37,22 @@ MODULE_FOLDER = Path("ansible_collections/catmaid/admin")
 IMAGES = ("bookworm", "trixie")
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 ENGINE = "plugins/module_utils/engine"
+# In the environment of a lane's process: where it leaves its results.
+RESULTS = "CATMAID_STEP_RESULTS"
 # What users get. Some rules of ansible-test make sense in plugins alone, so our own linters check the rest.
 SHIPPED = ("changelogs/", "meta/", "playbooks/", "plugins/", "roles/")
 
 
 @dataclass(frozen=True)
 class Step:
-    """A name and what it does: ``work`` gets a fresh folder and returns whether all is well."""
+    """A name and what it does: ``work`` gets a fresh folder and returns whether all is well.
+
+    Steps of a lane follow one another; those without one run before all others.
+    """
 
     name: str
     work: Callable[[Path], bool]
+    lane: str = ""
 
     def is_meant_by(self, wanted: str) -> bool:
         """Tell whether ``wanted`` is this step's name or that of its family."""
@@ -227,13 +237,22 @@ def all_steps(molecule: Molecule) -> list[Step]:
         Step("lint-shell", lint_shell),
         Step("unit", unit),
         Step("sanity", sanity),
-        *(Step(f"integration-{image}", partial(integration, image)) for image in IMAGES),
-        *(Step(f"molecule-{name}", partial(molecule.run, name)) for name in scenarios()),
+        *(Step(f"integration-{image}", partial(integration, image), lane=image) for image in IMAGES),
+        *(Step(f"molecule-{name}", partial(molecule.run, name), lane="molecule") for name in scenarios()),
     ]
 
 
-def run_steps(steps: list[Step]) -> list[tuple[str, bool, float]]:
-    """Run the steps one after the other and return each one's name, result and seconds."""
+@dataclass(frozen=True)
+class Result:
+    """How a step ended."""
+
+    name: str
+    passed: bool
+    seconds: float
+
+
+def run_steps(steps: list[Step]) -> list[Result]:
+    """Run the steps one after the other."""
     results = []
     for step in steps:
         print(f"\n=== {step.name} ===", flush=True)
@@ -246,8 +265,65 @@ def run_steps(steps: list[Step]) -> list[tuple[str, bool, float]]:
                 passed = False
         seconds = time.monotonic() - start
         print(f"=== {step.name}: {'passed' if passed else 'FAILED'} in {seconds:.0f} s", flush=True)
-        results.append((step.name, passed, seconds))
+        results.append(Result(step.name, passed, seconds))
     return results
+
+
+class Lane:
+    """Steps that run in a process of their own, beside other lanes."""
+
+    def __init__(self, steps: list[Step], folder: Path) -> None:
+        self.steps = steps
+        self.results = folder / "results.json"
+        self.output = folder / "output"
+        print(f"\n=== {', '.join(step.name for step in steps)}: started", flush=True)
+        with self.output.open("wb") as output:
+            # Without a terminal: programs would draw on it, one over the other.
+            self.process = subprocess.Popen(
+                [sys.executable, __file__, *(step.name for step in steps)],
+                env=os.environ | {RESULTS: str(self.results)},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                # An interrupt is passed on once, by us: a second one would break off the removal of its hosts.
+                start_new_session=True,
+            )
+
+    def finish(self) -> list[Result]:
+        """Show what a lane that has ended printed, and return its results; one that broke off has failed."""
+        print(self.output.read_text(encoding="utf-8", errors="replace"), flush=True)
+        found = json.loads(self.results.read_text(encoding="utf-8")) if self.results.exists() else []
+        results = {result["name"]: Result(**result) for result in found}
+        return [results.get(step.name, Result(step.name, False, 0.0)) for step in self.steps]
+
+
+def run_lanes(lanes: list[list[Step]]) -> list[Result]:
+    """Run the lanes side by side."""
+    with tempfile.TemporaryDirectory(prefix="catmaid-lanes-") as top:
+        running = []
+        try:
+            for number, steps in enumerate(lanes):
+                folder = Path(top, str(number))
+                folder.mkdir()
+                running.append(Lane(steps, folder))
+            results = []
+            waiting = list(running)
+            while waiting:
+                time.sleep(1)
+                for lane in [lane for lane in waiting if lane.process.poll() is not None]:
+                    waiting.remove(lane)
+                    results += lane.finish()
+            return results
+        finally:
+            for lane in running:
+                lane.process.terminate()
+            for lane in running:
+                lane.process.wait()
+
+
+def in_lanes(steps: list[Step]) -> list[list[Step]]:
+    """Return the steps of each lane."""
+    return [[step for step in steps if step.lane == lane] for lane in dict.fromkeys(step.lane for step in steps)]
 
 
 def main() -> int:
@@ -262,19 +338,29 @@ def main() -> int:
         print(f"No such step: {', '.join(unknown)}. There are: {', '.join(step.name for step in steps)}")
         return 2
     chosen = [step for step in steps if not wanted or any(step.is_meant_by(name) for name in wanted)]
+    quick, slow = [step for step in chosen if not step.lane], [step for step in chosen if step.lane]
+    lanes = in_lanes(slow)
     try:
-        results = run_steps(chosen)
+        results = run_steps(quick)
+        if len(lanes) > 1:
+            call(["tests/hosts/image", *IMAGES])  # once, where it can be seen
+            results += run_lanes(lanes)
+        else:
+            results += run_steps(slow)
     except KeyboardInterrupt:
         print("\nInterrupted", flush=True)
         return 130
     finally:
-        if not molecule.keep and any(step.name.startswith("molecule-") for step in chosen):
+        if not molecule.keep and len(lanes) < 2 and any(step.lane == "molecule" for step in slow):
             molecule.remove_hosts()
 
+    if RESULTS in os.environ:
+        Path(os.environ[RESULTS]).write_text(json.dumps([asdict(result) for result in results]), encoding="utf-8")
+        return 0
     print(f"\n{'step':<32}{'result':<10}seconds")
-    for name, passed, seconds in results:
-        print(f"{name:<32}{'passed' if passed else 'FAILED':<10}{seconds:7.1f}")
-    failed = sum(not passed for _, passed, _ in results)
+    for result in results:
+        print(f"{result.name:<32}{'passed' if result.passed else 'FAILED':<10}{result.seconds:7.1f}")
+    failed = sum(not result.passed for result in results)
     print(f"{len(results) - failed} passed, {failed} failed")
     return 1 if failed else 0
 
