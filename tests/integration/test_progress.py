@@ -108,8 +108,9 @@ def test_tells_each_phase_in_steps_that_never_go_back(
 
 
 def test_a_watcher_that_loses_its_connection_harms_nothing(
-    server: Server, large: str, dest: str, tmp_path: Path
+    server: Server, large: str, dest: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # fmt: skip
+    monkeypatch.setattr(progress, "SECONDS", 0.05)  # or a fast dump has ended before the first look
     backup = Backup(server, large, dest, tmp_path / "told")
     pid = until(lambda: support.sql(large, WATCHER), "nobody watches")[0][0]
     support.sql(large, f"SELECT pg_terminate_backend({pid})")
