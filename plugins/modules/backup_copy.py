@@ -143,6 +143,12 @@ options:
       keep_within:
         description: Keep all copies of backups that are at most this much older than the newest, such as V(30d).
         type: str
+  expected:
+    description:
+      - Name of a backup that M(catmaid.admin.pg_dump) would make before, as its RV(catmaid.admin.pg_dump#module:id)
+        tells in check mode. In check mode it counts as if it were there. Otherwise nobody looks at it.
+    type: str
+    default: ""
   wait:
     description: How many seconds to wait for another run that copies backups of this database.
     type: float
@@ -253,6 +259,7 @@ def main() -> None:
                 "options": _ansible.target_argument_spec(),
             },
             "encryption": {"type": "dict", "options": _ansible.encryption_argument_spec()},
+            "expected": {"type": "str", "default": ""},
             "wait": {"type": "float", "default": 0},
         },
         supports_check_mode=True,
@@ -268,6 +275,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         targets.parse(params["targets"]),
         Encryption(**(params["encryption"] or {})),
         check=module.check_mode,
+        expected=params["expected"],
         wait=params["wait"],
     )
     told = [copies.told(outcome) for outcome in outcomes]

@@ -86,6 +86,13 @@ options:
     description: How much is to be free where the backups are, such as V(10G). Otherwise like O(max_bytes).
     type: str
     default: "0"
+  expected:
+    description:
+      - Name of a backup that M(catmaid.admin.pg_dump) would make before, as its RV(catmaid.admin.pg_dump#module:id)
+        tells in check mode. In check mode it counts as if it were there, as large as the newest one. Otherwise nobody
+        looks at it.
+    type: str
+    default: ""
   requested_by:
     description: Who or what asks for it, for the status.
     type: str
@@ -174,6 +181,7 @@ def main() -> None:
             "keep_within": {"type": "str", "default": ""},
             "max_bytes": {"type": "str", "default": "0"},
             "min_free": {"type": "str", "default": "0"},
+            "expected": {"type": "str", "default": ""},
             "requested_by": {"type": "str", "default": ""},
         },
         supports_check_mode=True,
@@ -193,6 +201,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         lock_wait=params["lock_wait"],
         lock_token=params["lock_token"],
         requested_by=params["requested_by"],
+        expected=params["expected"] if module.check_mode else "",
     )
     prepared = prune.check(request) if module.check_mode else prune.run(request)
     decision = prepared.decision

@@ -64,10 +64,13 @@ def test_backs_up_the_others_when_one_fails(
 
 
 def test_backs_up_all_databases(program: Program, database: str, dest: str, tmp_path: Path) -> None:
-    config = configure(tmp_path, databases="all", dest=dest, dump={"exclude_table_data": ["nosuch"]})
+    """What is to be left out of the application's database is not looked for in others."""
+    wanted = {"project": {"database": database}, "dump": {"exclude_table_data": ["nosuch"]}}
+    config = configure(tmp_path, databases="all", dest=dest, **wanted)
     report = program.json("backup", config=config, rc=1)
     assert set(report["databases"]) == support.names() - {"postgres", "template0", "template1"}
-    assert database in report["databases"]
+    assert "nosuch" in report["databases"][database]["message"]
+    assert not any("nosuch" in about["message"] for name, about in report["databases"].items() if name != database)
 
 
 def test_fails_by_a_hook_that_fails_and_keeps_the_backup(

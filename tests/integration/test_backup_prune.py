@@ -127,6 +127,24 @@ def test_removes_what_no_rule_keeps_as_a_check_predicts(history: History, dest: 
     assert found["foreign"] == found["incomplete"] == []
 
 
+def test_a_check_counts_the_backup_that_comes_before(history: History) -> None:
+    """Beyond that nothing is different: not for a real run, and not for a doubtful newest one."""
+    old = history.add(1)
+    options: dict[str, Any] = {"keep_last": 2, "expected": f"{history.newest}.9"}
+    assert gone(history.prune(check=True, keep_last=2)) == []
+    predicted = history.prune(check=True, **options)
+    assert gone(predicted) == [old]
+    assert reasons(predicted, f"{history.newest}.9")[0] == "the newest verified one"
+    assert gone(history.prune(check=True, **{**options, "expected": history.newest})) == []
+    assert (
+        "max_bytes" in history.prune(check=True, keep_last=9, max_bytes=str(history.bytes // 2), expected="new").error
+    )
+    history.change(history.newest, suspicious=[{"schema": "public", "table": "treenode"}])
+    assert "is suspicious" in history.prune(check=True, **options).result["refused"]
+    history.change(history.newest, suspicious=[])
+    assert gone(history.prune(**options)) == []
+
+
 def test_what_is_not_ours_is_never_touched(history: History) -> None:
     old = history.add(3)
     foreign = [history["notes.txt"], history["dump.sql"], history["mine"] / "manifest.json"]

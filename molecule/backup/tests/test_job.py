@@ -37,19 +37,30 @@ def other(instances):
 
 
 def test_old_backups_go_as_a_check_said(instances, play):
+    """With those that the backup, which it only predicted, pushes out, here and on a target."""
+    shelf = {"name": "shelf", "backend": "local", "path": "/srv/shelf", "encrypt": False, "keep_last": 1}
     assert play("backup").rc == 0
-    assert all(len(ids(instance)) >= 2 for instance in instances)
-    keep = {**LAST, "catmaid_backup_min_age": "1h"}
+    for instance in instances:
+        assert len(ids(instance)) >= 2
+        instance.run("rm -rf /srv/shelf")
+    keep = {**LAST, "catmaid_backup_targets": [shelf]}
     predicted = play("backup", "--check", **keep)
     before = {instance: ids(instance) for instance in instances}
     result = play("backup", **keep)
-    again = play("backup", **keep)
+    again = play("backup", catmaid_backup_min_age="1h", **keep)
     for instance in instances:
-        told = [results(p, instance, "Let old backups go")[0]["gone"] for p in (predicted, result)]
-        assert [gone["id"] for gone in told[0]] == [gone["id"] for gone in told[1]] == before[instance][:-1]
-        assert ids(instance) == before[instance][-1:]
-        assert [name.rpartition(" : ")[2] for name in result.changed(instance.name)] == ["Let old backups go"]
+        steps = ("Make a verified backup", "Copy backups off the host", "Let old backups go")
+        assert [name.rpartition(" : ")[2] for name in result.changed(instance.name)] == list(steps)
         assert predicted.changed(instance.name) == result.changed(instance.name)
+        (new,) = ids(instance)
+        told = [results(p, instance, "Let old backups go")[0]["gone"] for p in (predicted, result)]
+        assert [gone["id"] for gone in told[0]] == [gone["id"] for gone in told[1]] == before[instance]
+        (there,) = instance.run("find /srv/shelf -name '*.tar' -printf '%f\\n'").splitlines()
+        assert there == f"{new}.tar"
+        copied = [
+            results(p, instance, "Copy backups off the host")[0]["targets"][0]["copied"] for p in (predicted, result)
+        ]
+        assert [len(made) for made in copied] == [1, 1]
         assert again.changed(instance.name) == []
 
 
@@ -85,6 +96,50 @@ def test_all_databases_are_backed_up_and_copied(instances, play, other):
         assert "one" in listed.replace("./", "").splitlines()
         opened = instance.run(f"age -d -i /root/key /srv/offsite/catmaid/{made['catmaid']}.tar.age | tar -t")
         assert "manifest.json" in opened
+
+
+def test_what_the_dump_is_asked_for_reaches_it(instances, play):
+    wanted = {
+        "catmaid_backup_compression": "gzip",
+        "catmaid_backup_compression_level": 1,
+        "catmaid_backup_exclude_table_data": ["treenode__history"],
+        "catmaid_backup_exclude_tables": ["django_session"],
+        "catmaid_backup_globals": False,
+        "catmaid_backup_fingerprint": False,
+        "catmaid_backup_prune": False,
+    }
+    refused = play("backup", **wanted)
+    assert refused.rc != 0
+    result = play("backup", catmaid_backup_allow_incomplete=True, **wanted)
+    assert result.rc == 0, result.output
+    for instance in instances:
+        (told,) = results(refused, instance, "Make a verified backup")
+        assert "treenode__history" in told["msg"]
+        (made,) = results(result, instance, "Make a verified backup")
+        folder = f"{FOLDER}/catmaid/{made['id']}"
+        manifest = json.loads(instance.run(f"cat {folder}/manifest.json"))
+        compression = manifest["dump"]["compression"]
+        assert (compression["method"], compression["level"]) == ("gzip", 1)
+        assert manifest["dump"]["jobs"] == min(4, int(instance.run("nproc")))
+        assert manifest["globals"] is None
+        left = {entry["name"]: entry["what"] for entry in manifest["left_out"]}
+        assert (left["treenode__history"], left["django_session"]) == ("rows", "table")
+        instance.run(f"rm -r {folder}")
+
+
+def test_a_lock_is_waited_for_as_long_as_was_said(instances, play):
+    for instance in instances:
+        instance.run(
+            "systemd-run --quiet --unit=holder runuser -u postgres -- psql -Xq catmaid"
+            " -c 'BEGIN; LOCK TABLE treenode; SELECT pg_sleep(600)'"
+        )
+        instance.run("until pgrep -f 'LOCK TABLE treenode; [S]ELECT' >/dev/null; do sleep 0.1; done; sleep 1")
+    result = play("backup", catmaid_backup_lock_wait_timeout=1)
+    assert result.rc != 0
+    for instance in instances:
+        instance.run("systemctl stop holder.service")
+        (told,) = results(result, instance, "Make a verified backup")
+        assert "no lock within 1 s" in told["msg"]
 
 
 def test_a_backup_that_lost_rows_is_kept_and_fails(instances, play, other):

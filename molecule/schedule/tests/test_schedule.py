@@ -147,9 +147,23 @@ def test_a_job_that_cannot_begin_is_told_too(instances):
 def test_another_user_and_another_instance(instances, play):
     """Without root: the job runs as the server's administrator, beside the first instance's."""
     mine = {"catmaid_service": "second.lab", "catmaid_backup_dir": "/var/backups/by-postgres"}
+    dump = {
+        "jobs": 1,
+        "compression": "gzip",
+        "compression_level": 1,
+        "exclude_table_data": ["noise"],
+        "exclude_tables": [],
+        "allow_incomplete": True,
+        "globals": False,
+        "lock_wait_timeout": 7,
+    }
+    mine |= {f"catmaid_backup_{name}": value for name, value in dump.items()}
     result = play("schedule", catmaid_schedule_user="postgres", **mine)
     assert result.rc == 0, result.output
     for instance in instances:
+        told = json.loads(instance.run("catmaid-admin config --instance second.lab --json"))["dump"]
+        assert {name: told[name] for name in dump} == dump
+        assert json.loads(instance.run("catmaid-admin config --instance catmaid --json"))["dump"]["jobs"] is None
         unit = "second.lab-backup.service"
         started = instance.host.run(f"systemctl start {unit}")
         assert started.rc == 0, instance.run(f"journalctl -u {unit} -n 20 -o cat")

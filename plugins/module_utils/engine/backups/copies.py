@@ -51,10 +51,14 @@ def copy_all(
     encryption: Encryption,
     *,
     check: bool = False,
+    expected: str = "",
     wait: float = 0,
     say: Say | None = None,
 ) -> list[Outcome]:
-    """Bring each target up to date with the local backups; one that fails keeps none of the others from its turn."""
+    """Bring each target up to date with the local backups; one that fails keeps none of the others from its turn.
+
+    With ``check`` that is only told, as if the backup named ``expected`` were there already.
+    """
     if not targets:
         return []
     encryption.check()
@@ -66,7 +70,7 @@ def copy_all(
                 "Give the public key of somebody, or set encrypt: false for a place that may read everything.",
             )
     updates = [
-        _Update(dest, database, target, encryption if target.encrypt else Encryption(), check, say)
+        _Update(dest, database, target, encryption if target.encrypt else Encryption(), check, expected, say)
         for target in targets
     ]
     if check:
@@ -114,6 +118,7 @@ class _Update:
     target: Target
     encryption: Encryption
     check: bool
+    expected: str
     say: Say | None
 
     def __post_init__(self) -> None:
@@ -136,7 +141,10 @@ class _Update:
 
     def _work(self) -> None:
         there, outcome = self.there, self.outcome
-        local = [backup for backup in store.listing(self.dest, self.database).backups if backup.sound]
+        listing = store.listing(self.dest, self.database)
+        local = [backup for backup in listing.backups if backup.sound]
+        new = store.expected(listing, self.dest, self.database, self.expected) if self.check else None
+        local = [new, *local] if new else local
         decision = _decide(there, local, self.target)
         missing = [b for b in local if b.id in decision.kept and (b.id not in there.records or b.id in there.damaged)]
         outcome.foreign = there.foreign

@@ -61,7 +61,9 @@ def request(config: Config, database: str, job: str) -> archive.Request:
     wanted = dict(config.values["dump"])
     beside = extras.Wanted(wanted.pop("media_path"), wanted.pop("files"), config.encryption)
     if project["database"] not in ("", database):
-        beside = extras.Wanted()  # they belong to the application, and so to its own database
+        # They belong to the application, and so to its own database: no other one has such tables.
+        beside = extras.Wanted()
+        wanted.update(exclude_tables=[], exclude_table_data=[])
     return archive.Request(
         server=config.server,
         database=database,

@@ -73,7 +73,8 @@ def pack(backup: store.Backup, out: Any) -> None:
 def size(backup: store.Backup) -> int:
     """Return an upper bound of the bytes of its archive."""
     listed = backup.manifest["files"]
-    payload = sum(int(file["bytes"]) for file in listed) + os.path.getsize(manifest.path(backup.path))
+    about = manifest.path(backup.path)
+    payload = sum(int(file["bytes"]) for file in listed) + (os.path.getsize(about) if os.path.exists(about) else 0)
     return payload + (4 * len(listed) + 8) * TAR_BLOCK + 2 * TAR_RECORD
 
 

@@ -22,7 +22,10 @@ IN_USE = "somebody is reading it"
 
 @dataclass(frozen=True)
 class Request:
-    """What somebody asks for. A cap of 0 is none."""
+    """What somebody asks for. A cap of 0 is none.
+
+    ``expected`` is the name of a backup that is about to be made; only what would happen then looks at it.
+    """
 
     dest: str
     database: str
@@ -32,6 +35,7 @@ class Request:
     lock_wait: float = 0
     lock_token: str = ""
     requested_by: str = ""
+    expected: str = ""
 
 
 @dataclass
@@ -56,12 +60,13 @@ def prepare(request: Request) -> Prepared:
     found = store.listing(request.dest, request.database)
     # A copy that somebody made by hand is theirs: it has a name of its own, and the manifest of another one.
     ours = [backup for backup in found.backups if backup.id == os.path.basename(backup.path)]
+    new = store.expected(found, request.dest, request.database, request.expected)
     decision = retention.decide(
-        [item(backup) for backup in ours],
+        [item(backup) for backup in ([new] if new else []) + ours],
         request.policy,
         max_bytes=request.max_bytes,
         min_free_bytes=request.min_free_bytes,
-        free_bytes=files.free_bytes(folder) if request.min_free_bytes else None,
+        free_bytes=files.free_bytes(folder) - (new.bytes if new else 0) if request.min_free_bytes else None,
     )
     for name in list(decision.gone):
         with store.unused(os.path.join(folder, name)) as free:

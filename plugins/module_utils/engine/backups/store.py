@@ -171,6 +171,22 @@ def listing(dest: str, database: str | None = None, *, checksums: bool = False) 
     return found
 
 
+def expected(found: Listing, dest: str, database: str, name: str) -> Backup | None:
+    """Return a backup that is about to be made, for whoever predicts what comes after it; None when it is there.
+
+    It is taken to be like the newest sound one, whose files it borrows. As nobody has counted its rows, it is as
+    suspicious as that one.
+    """
+    if not name or any(backup.id == name for backup in found.backups):
+        return None
+    like = found.newest()
+    about = {"id": name, "database": database, "finished": format_time(now())}
+    if like:
+        doubted = like.manifest.get("suspicious") if like.suspicious else []
+        return Backup(like.path, {**like.manifest, **about, "suspicious": doubted}, [])
+    return Backup(os.path.join(folder(dest, database), name), {"bytes": 0, "files": [], **about}, [])
+
+
 def remove_partials(parent: str) -> list[str]:
     """Remove what runs that were killed have left in ``parent``; the caller holds its lock. Return the names."""
     partials = [entry.path for entry in os.scandir(parent) if entry.name.startswith(PARTIAL)]
