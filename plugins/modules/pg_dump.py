@@ -167,6 +167,8 @@ options:
   min_age:
     description:
       - Do nothing if the newest verified backup is younger than this, unless it is suspicious.
+      - Backups of another database cluster do not count, here and for O(shrink_percent), see RV(manifest). The first
+        backup after a move to another server is made in any case, therefore.
       - Seconds, or a number with C(s), C(m), C(h), C(d) or C(w).
     type: str
   lock_wait_timeout:
@@ -358,6 +360,8 @@ def work(module: AnsibleModule, report: Report | None) -> dict[str, Any]:
         backup = prepared.young
     else:
         prepared, backup = archive.create(request)
+    if prepared.strange:
+        module.warn(prepared.strange)
     changed = prepared.young is None
     name = backup.id if backup else prepared.id
     before = prepared.newest.id if prepared.newest else ""

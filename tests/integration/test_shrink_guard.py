@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.integration import support
+from tests.integration.cluster_fixtures import Cluster
 from tests.integration.support import run_module, sql
 
 SESSIONS = """
@@ -104,3 +105,28 @@ def test_tables_left_out_are_not_missed(database: str, dest: str) -> None:
     sql(database, "DELETE FROM ONLY treenode WHERE id <= 1500")
     assert "public.treenode had 2000 rows and has 500" in dump(database, dest, **options).error
     assert "101 is no share" in dump(database, dest, shrink_percent=101, check=True).error
+
+
+def test_another_servers_database_of_the_same_name_is_another_one(
+    cluster: Cluster, managed: str, dest: str
+) -> None:  # fmt: skip
+    """Two servers that back up into one folder; and after a move the first backup is made in any case."""
+    here = support.quoted(managed)
+    support.sql("postgres", f"CREATE DATABASE {here}")
+    try:
+        support.sql(managed, "CREATE TABLE treenode AS SELECT n FROM generate_series(1, 5000) n")
+        first = dump(managed, dest)
+        assert "warnings" not in first.result
+        other = dump(managed, dest, min_age="1h", **cluster.peer)
+        assert other.changed
+        assert other.result["manifest"]["compared_with"] is None
+        assert "is of another database server" in str(other.result["warnings"])
+        young = dump(managed, dest, min_age="1h")
+        assert not young.changed
+        assert young.result["id"] == first.result["id"]
+        assert not dump(managed, dest, min_age="1h", **cluster.peer).changed
+        assert dump(managed, dest, shrink_percent=10).result["manifest"]["compared_with"] == first.result["id"]
+        pruned = run_module("backup_prune", dest=dest, database=managed, keep_last=1, keep_daily=0)
+        assert [gone["id"] for gone in pruned.result["gone"]] == [first.result["id"]]
+    finally:
+        support.drop(managed)

@@ -281,3 +281,23 @@ def test_what_is_true_of_every_history() -> None:
     assert removed > 1000
     assert 30 < refused < 500
     assert short > 30
+
+
+def test_backups_of_a_server_go_on_where_those_of_the_former_end() -> None:
+    moved = [item(f"{'old' if age > 2 else 'new'} {age}", age, cluster="1" if age > 2 else "2") for age in range(6)]
+    decision = choose(moved, replace(NONE, last=2))
+    assert decision.gone == ["old 5", "old 4", "new 2"]
+    assert decision.kept["old 3"] == ["the newest verified one of another server"]
+    again = choose([one for one in moved if one.id in decision.kept], replace(NONE, last=2), max_bytes=100)
+    assert again.gone == []
+    assert "max_bytes" in again.short
+
+
+def test_two_servers_that_share_a_folder_have_the_rules_for_themselves() -> None:
+    """With a backup of which nobody knows the server, too."""
+    shared = [item(f"{cluster} {age}", age + shift, cluster=cluster) for age in range(4) for cluster, shift in
+              (("1", 0.0), ("2", 0.1))]  # fmt: skip
+    decision = choose([*shared, item("unknown", 9)], replace(NONE, last=2))
+    assert sorted(decision.kept) == ["1 0", "1 1", "2 0", "2 1", "unknown"]
+    doubted = [replace(one, suspicious=one.id == "2 0") for one in shared]
+    assert choose(doubted, replace(NONE, last=2)).gone == []

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from .. import files, locks
@@ -25,8 +25,6 @@ def prepare(request: Request) -> Prepared:
     shrink.check_percent(request.shrink_percent)
     mounts.check(request.dest, f"backing up database {request.database}")
     found = store.listing(request.dest, request.database)
-    newest = found.newest()
-    reference = shrink.reference(found.backups)
     source = request.source
     if request.project_path:
         source = facts.source(request.project_path, request.project_user)
@@ -35,6 +33,7 @@ def prepare(request: Request) -> Prepared:
     with request.server.connect(request.database, settings=dump.lock_settings(request.lock_wait_timeout)) as connection:
         with dump.naming_blockers(connection, f"measuring the tables of {request.database}", request.lock_wait_timeout):
             tables = catalog.tables(connection)
+        cluster = identity.cluster(connection)
         major = _major(client.version_of(program("pg_dump", connection.server_version)))
     plan = dump.Plan(
         format=request.format,
@@ -43,6 +42,9 @@ def prepare(request: Request) -> Prepared:
         **selection.select(request, tables),
     )
     size = sum(table.bytes for table in tables)
+    own = store.of_cluster(found.backups, cluster)
+    newest = next((backup for backup in own if backup.sound), None)
+    reference = shrink.reference(own)
     young = None
     if newest and newest is reference and request.min_age is not None:
         age = (store.now() - newest.finished).total_seconds()
@@ -50,7 +52,7 @@ def prepare(request: Request) -> Prepared:
     if not young:
         request.beside.check()
         space.check(request, plan, tables, newest, request.beside.needed())
-    return Prepared(name, young, newest, reference, plan, source, size)
+    return Prepared(name, young, newest, reference, plan, source, size, _strange(found.backups, own))
 
 
 def create(request: Request) -> tuple[Prepared, store.Backup]:
@@ -102,6 +104,17 @@ def _private() -> Iterator[None]:
         yield
     finally:
         os.umask(before)
+
+
+def _strange(found: Sequence[store.Backup], own: Sequence[store.Backup]) -> str:
+    """Say that the newest backup is of another server's database with this name, if it is."""
+    if not found or found[0] in own:
+        return ""
+    return (
+        f"{found[0].path} is of another database server: it counts neither for min_age nor for shrink_percent. If the"
+        " instance has moved, all is well. If two instances back up into this folder, give each one of its own"
+        " (catmaid_backup_dir)."
+    )
 
 
 def _names(folder: str) -> list[str]:

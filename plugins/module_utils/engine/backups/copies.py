@@ -216,7 +216,9 @@ def _decide(there: stock.Stock, local: Sequence[store.Backup], target: Target) -
     for backup in local:
         known = there.records.get(backup.id)
         size = known.bytes if known else packing.size(backup)
-        items[backup.id] = retention.Item(backup.id, backup.finished, size, True, backup.suspicious, backup.id in held)
+        items[backup.id] = retention.Item(
+            backup.id, backup.finished, size, True, backup.suspicious, backup.id in held, backup.cluster
+        )
     if target.policy:
         return retention.decide(list(items.values()), target.policy)
     return retention.Decision(kept={name: ["nothing goes from here"] for name in items})
@@ -237,6 +239,7 @@ def planned(backup: store.Backup, target: Target, encryption: Encryption) -> sto
         copied=store.format_time(store.now()),
         checked=target.check,
         backup_bytes=int(backup.manifest.get("bytes", 0)),
+        cluster=backup.cluster,
     )
 
 

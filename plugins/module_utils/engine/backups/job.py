@@ -154,6 +154,8 @@ def _one(config: Config, database: str, job: str, say: Say, progress: ReportProg
 def _steps(config: Config, database: str, job: str, say: Say, progress: ReportProgress | None, about: Report) -> None:
     say(f"{database}: making a backup in {store.folder(config.dest, database)}")
     prepared, backup = archive.create(replace(request(config, database, job), on_progress=progress))
+    if prepared.strange:
+        say(f"{database}: {prepared.strange}")
     rows = sum(table["rows"] for table in backup.manifest["tables"])
     about.update(id=backup.id, path=backup.path, bytes=backup.manifest["bytes"], rows=rows, new=not prepared.young)
     if prepared.young:

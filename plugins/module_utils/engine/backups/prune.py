@@ -134,7 +134,7 @@ def _check_caps(doing: str, prepared: Prepared) -> None:
 
 def item(backup: store.Backup) -> Item:
     """Return what retention needs to know of a backup."""
-    return Item(backup.id, backup.finished, backup.bytes, backup.sound, backup.suspicious, backup.held)
+    return Item(backup.id, backup.finished, backup.bytes, backup.sound, backup.suspicious, backup.held, backup.cluster)
 
 
 def told_gone(prepared: Prepared) -> list[dict[str, object]]:
@@ -178,5 +178,5 @@ def _spare(decision: Decision, name: str, reason: str) -> None:
 def _keys(request: Request) -> Sequence[str]:
     """Return the job locks of the databases that were backed up here: of one, unless two clusters share the folder."""
     found = store.listing(request.dest, request.database).backups
-    clusters = {str((backup.manifest.get("postgresql") or {}).get("cluster") or "") for backup in found}
+    clusters = {backup.cluster for backup in found}
     return [identity.key(number, request.database) for number in sorted(clusters - {""})]

@@ -49,7 +49,8 @@ class Request:
 class Prepared:
     """What a run would do, found out without writing anything.
 
-    ``newest`` is the newest sound backup, ``reference`` the newest one that is not suspicious either.
+    ``newest`` is the newest sound backup, ``reference`` the newest one that is not suspicious either, both of this very
+    cluster. ``strange`` says that there are younger ones of another cluster, if there are.
     """
 
     id: str
@@ -59,3 +60,4 @@ class Prepared:
     plan: dump.Plan
     source: facts.Source | None
     bytes: int
+    strange: str = ""

@@ -11,6 +11,10 @@ periods are in UTC, and a period without a backup costs no slot. The other ones 
 - One that is dated in the future stays: the clock was or is wrong, and time cannot tell what it is worth.
 
 Held ones and the newest verified one stay whatever else is said.
+
+A database of the same name on another cluster is another one. When an instance has moved, its new cluster's backups go
+on where those of the old one end: that is one history. When they alternate, two servers share the folder: each history
+has the rules for itself. In both cases the newest verified one of each cluster stays.
 """
 
 from __future__ import annotations
@@ -36,6 +40,7 @@ class Item:
     sound: bool
     suspicious: bool
     held: bool
+    cluster: str = ""
 
     @property
     def verified(self) -> bool:
@@ -123,23 +128,17 @@ def decide(
             if item.finished > at
         ]
     )
-    counting = [item for item in ordered if item.verified and item.finished <= at]
-    decision.refused = _refusal(ordered, counting)
+    histories = [(items, [i for i in items if i.verified and i.finished <= at]) for items in _histories(ordered)]
+    decision.refused = next(filter(None, (_refusal(items, counting) for items, counting in histories)), "")
     if decision.refused or not ordered:
         decision.kept = {item.id: reasons[item.id] or ["nothing goes now"] for item in ordered}
         return decision
-    newest = counting[0]
-    reasons[newest.id].insert(0, "the newest verified one")
-    _apply_rules(counting, policy, reasons)
-    for item in ordered:
-        age = newest.finished - item.finished
-        if not item.sound and age <= max(DAMAGED_STAYS, policy.span()):
-            reasons[item.id].append("damaged, but not old enough to go")
+    untouchable = {item.id for item in ordered if _own_reasons(item, at)}
+    for history, counting in histories:
+        untouchable |= _keep(history, counting, policy, reasons)
     for item in reversed(ordered):
         if not reasons[item.id]:
             decision.why[item.id] = "no rule keeps it" if item.sound else "damaged, and old"
-    untouchable = {item.id for item in ordered if _own_reasons(item, at)} | {newest.id}
-    untouchable |= {item.id for item in ordered if (item.finished, item.id) > (newest.finished, newest.id)}
     # What is damaged is worth the least; then the oldest.
     removable = [item for item in reversed(ordered) if item.id not in untouchable]
     removable.sort(key=lambda item: item.sound)
@@ -150,6 +149,40 @@ def decide(
     decision.gone = [item.id for item in reversed(ordered) if item.id in decision.why]
     decision.kept = {item.id: reasons[item.id] for item in ordered if item.id not in decision.why}
     return decision
+
+
+def _histories(ordered: Sequence[Item]) -> list[list[Item]]:
+    """Return the items of one instance after the other; see above for what makes two of them."""
+    spans: dict[str, list[datetime]] = {}
+    for item in ordered:
+        if item.cluster:
+            spans.setdefault(item.cluster, []).append(item.finished)
+    ranges = sorted((min(times), max(times)) for times in spans.values())
+    if all(before[1] < after[0] for before, after in zip(ranges, ranges[1:])):
+        return [list(ordered)] if ordered else []
+    clusters = dict.fromkeys(item.cluster for item in ordered)
+    return [[item for item in ordered if item.cluster == cluster] for cluster in clusters]
+
+
+def _keep(
+    history: Sequence[Item], counting: Sequence[Item], policy: Policy, reasons: dict[str, list[str]]
+) -> set[str]:  # fmt: skip
+    """Add to ``reasons`` why items of one history stay; return which ones no cap may touch either."""
+    newest = counting[0]
+    reasons[newest.id].insert(0, "the newest verified one")
+    untouchable = {item.id for item in history if (item.finished, item.id) >= (newest.finished, newest.id)}
+    seen = {newest.cluster, ""}
+    for item in counting:
+        if item.cluster not in seen:
+            seen.add(item.cluster)
+            untouchable.add(item.id)
+            reasons[item.id].append("the newest verified one of another server")
+    _apply_rules(counting, policy, reasons)
+    for item in history:
+        age = newest.finished - item.finished
+        if not item.sound and age <= max(DAMAGED_STAYS, policy.span()):
+            reasons[item.id].append("damaged, but not old enough to go")
+    return untouchable
 
 
 def _own_reasons(item: Item, at: datetime) -> list[str]:

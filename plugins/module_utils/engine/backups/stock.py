@@ -42,11 +42,14 @@ class Record:
     copied: str
     checked: str
     backup_bytes: int
+    cluster: str = ""
     format: int = FORMAT
 
     def item(self, *, sound: bool, held: bool) -> retention.Item:
         """Return what retention has to know."""
-        return retention.Item(self.id, store.parse_time(self.finished), self.bytes, sound, self.suspicious, held)
+        return retention.Item(
+            self.id, store.parse_time(self.finished), self.bytes, sound, self.suspicious, held, self.cluster
+        )
 
 
 @dataclass
@@ -96,6 +99,7 @@ def _record(text: str, database: str) -> Record | None:
         values = json.loads(text)
         if values.pop("format") != FORMAT:
             return None
+        values.setdefault("cluster", "")  # which older marks do not tell
         record = Record(**{name: values[name] for name in Record.__dataclass_fields__ if name != "format"})
         store.parse_time(record.finished)
     except (ValueError, TypeError, KeyError, AttributeError):

@@ -69,6 +69,11 @@ class Backup:
         return int(self.manifest.get("bytes", 0))
 
     @property
+    def cluster(self) -> str:
+        """The number of the database cluster that it is of; empty when nobody knows."""
+        return str((self.manifest.get("postgresql") or {}).get("cluster") or "")
+
+    @property
     def finished(self) -> datetime:
         """When it was complete."""
         return parse_time(str(self.manifest["finished"]))
@@ -169,6 +174,11 @@ def listing(dest: str, database: str | None = None, *, checksums: bool = False) 
     at = now()
     found.backups.sort(key=lambda backup: (backup.finished <= at, backup.finished, backup.id), reverse=True)
     return found
+
+
+def of_cluster(backups: Sequence[Backup], number: str) -> list[Backup]:
+    """Return those that may be of the cluster with this number: two servers can have a database of one name."""
+    return [backup for backup in backups if not number or backup.cluster in ("", number)]
 
 
 def expected(found: Listing, dest: str, database: str, name: str) -> Backup | None:
