@@ -95,6 +95,15 @@ options:
       - Tables that the archive does not know stay as they are.
     type: bool
     default: false
+  fill:
+    description:
+      - Fill CATMAID's geometry tables, when the archive has them without their rows, while their indexes and triggers
+        do not exist yet. That is much sooner done than a rebuild afterwards.
+      - This is done for releases of CATMAID of which it is proven that the result is that of CATMAID's own command, and
+        for tables whose sources are in the archive. All others stay empty and in RV(left_out).
+      - Not with O(in_place).
+    type: bool
+    default: true
 requirements:
   - PostgreSQL's client programs in the server's major version or a newer one
   - psycopg2 (Debian and Ubuntu C(python3-psycopg2))
@@ -135,10 +144,13 @@ created:
   returned: success
   type: bool
 seconds:
-  description: What each part took, by the name of the section, and V(analyze), V(verify), or V(all) with O(in_place).
+  description:
+    - What each part took, by the name of the section, and V(analyze), V(verify), or V(all) with O(in_place).
+    - V(data) lasts until all rows are there, V(post-data) from then on, although the first indexes are built before.
+    - V(fill) is the time that filling tables took, which is part of V(data).
   returned: success, not in check mode
   type: dict
-  sample: {"pre-data": 1.1, "data": 5.2, "post-data": 35.9, "analyze": 1.4, "verify": 1.2}
+  sample: {"pre-data": 1.1, "data": 11.2, "fill": 5.9, "post-data": 29.3, "analyze": 1.4, "verify": 1.2}
 tables_compared:
   description: Number of tables whose rows were compared with the manifest.
   returned: success, not in check mode
@@ -156,8 +168,16 @@ fingerprints_compared:
   returned: success, not in check mode
   type: int
   sample: 239
+filled:
+  description: Tables that the archive has without their rows and that were filled.
+  returned: success, not in check mode
+  type: list
+  elements: str
+  sample: [connector_geom, treenode_connector_edge, treenode_edge]
 left_out:
-  description: Tables that the backup does not hold, as in RV(catmaid.admin.pg_dump#module:left_out).
+  description:
+    - Tables that the backup does not hold, as in RV(catmaid.admin.pg_dump#module:left_out), without those that were
+      filled.
   returned: success
   type: list
   elements: dict
@@ -208,6 +228,7 @@ def main() -> None:
             "restore_roles": {"type": "bool", "default": False},
             "verify": {"type": "bool", "default": True},
             "in_place": {"type": "bool", "default": False},
+            "fill": {"type": "bool", "default": True},
         },
         supports_check_mode=True,
     )
@@ -234,6 +255,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         restore_roles=params["restore_roles"],
         verify=params["verify"],
         in_place=params["in_place"],
+        fill=params["fill"],
     )
     prepared = restoration.prepare(request)
     before = None if prepared.target is None else {"tables": prepared.tables}
@@ -254,6 +276,8 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         outcome = restoration.run(request, prepared)
         result.update(
             seconds=outcome.seconds,
+            filled=outcome.filled,
+            left_out=restoration.left_out(prepared.source, outcome.filled),
             tables_compared=outcome.proof.tables,
             rows_compared=outcome.proof.rows,
             fingerprints_compared=outcome.proof.fingerprints,

@@ -47,6 +47,7 @@ LISTING = """\
 4251; 0 0 COMMENT - EXTENSION postgis 
 221; 1259 17430 TABLE Sch A T.x* my owner
 4243; 0 17430 TABLE DATA Sch A T.x* my owner
+;	depends on: 221 7
 4092; 0 16698 TABLE DATA public spatial_ref_sys postgres
 900; 1247 5 TYPE public floatrange somebody
 """  # noqa: W291
@@ -169,8 +170,9 @@ def test_table_of_contents() -> None:
     assert contents.data_oids() == {17430, 16698}
     assert contents.extensions() == ["postgis"]
     assert [entry.kind for entry in contents.entries] == [
-        *("SCHEMA", "EXTENSION", "COMMENT", "TABLE", "TABLE DATA", "TABLE DATA", ""),
+        *("SCHEMA", "EXTENSION", "COMMENT", "TABLE", "TABLE DATA", "TABLE DATA", "TYPE"),
     ]
+    assert [entry.depends for entry in contents.entries if entry.dump_id == 4243] == [(221, 7)]
 
 
 def test_missing_owners_are_found_whatever_their_names() -> None:

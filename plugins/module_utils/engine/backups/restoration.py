@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,7 +16,8 @@ from ..postgres import catalog, databases, dump, properties, restore, roles
 from ..postgres.properties import Privilege, Properties
 from ..postgres.restore import SECTIONS
 from ..postgres.server import Server, quoted
-from . import verify
+from . import loading, verify
+from .loading import Load, Loaded
 from .proof import Proof, prove
 
 # Only these schemas are there before the archive makes its own.
@@ -38,6 +39,7 @@ class Request:
     restore_roles: bool = False
     verify: bool = True
     in_place: bool = False
+    fill: bool = True
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ class Outcome:
     created: bool
     seconds: dict[str, float] = field(default_factory=dict)
     proof: Proof = field(default_factory=Proof)
+    filled: list[str] = field(default_factory=list)
     roles_created: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
 
@@ -116,21 +119,29 @@ def _fill(request: Request, prepared: Prepared, outcome: Outcome) -> None:
         _create_extensions(request, prepared)
     archive = restore.Archive(source.archive, source.contents, source.version, prepared.skip)
     jobs = _jobs(request, source)
+    load = Load(request.server, database, source, archive, request.sections, jobs, request.fill)
     if request.in_place:
-        outcome.seconds["all"] = restore.run_in_place(request.server, database, archive)
+        loaded = Loaded({"all": restore.run_in_place(request.server, database, archive)})
     else:
-        for section in (section for section in SECTIONS if section in request.sections):
-            outcome.seconds[section] = restore.run_section(request.server, database, archive, section, jobs)
+        loaded = loading.run(load)
+    outcome.seconds, outcome.filled = loaded.seconds, sorted(loaded.filled)
     if "data" in request.sections:
         outcome.seconds["analyze"] = restore.analyze(request.server, database, jobs, source.version)
-        if request.verify and source.manifest:
+        if request.verify and (source.manifest or loaded.filled):
             started = time.monotonic()
-            whole = not any(entry["what"] == "table" for entry in source.manifest["left_out"])
-            every = "post-data" in request.sections and whole
-            outcome.proof = prove(request.server, database, source.manifest, objects=every, jobs=jobs)
+            loading.check(load, loaded)
+            outcome.proof = _prove(request, source, jobs)
             outcome.seconds["verify"] = round(time.monotonic() - started, 3)
     if "post-data" in request.sections:
         _finish(request, prepared, outcome)
+
+
+def _prove(request: Request, source: verify.Source, jobs: int) -> Proof:
+    if not source.manifest:
+        return Proof()
+    whole = not any(entry["what"] == "table" for entry in source.manifest["left_out"])
+    every = "post-data" in request.sections and whole
+    return prove(request.server, request.database, source.manifest, objects=every, jobs=jobs)
 
 
 def _finish(request: Request, prepared: Prepared, outcome: Outcome) -> None:
@@ -275,6 +286,7 @@ def _jobs(request: Request, source: verify.Source) -> int:
     return 1 if source.contents.format == "tar" else request.jobs or dump.default_jobs()
 
 
-def left_out(source: verify.Source) -> list[dict[str, Any]]:
-    """Return the tables that the backup does not hold, and what brings each back."""
-    return list((source.manifest or {}).get("left_out", []))
+def left_out(source: verify.Source, filled: Collection[str] = ()) -> list[dict[str, Any]]:
+    """Return the tables that the backup does not hold, and what brings each back; those not that were filled."""
+    entries = (source.manifest or {}).get("left_out", [])
+    return [entry for entry in entries if entry["name"] not in filled or entry["schema"] != "public"]

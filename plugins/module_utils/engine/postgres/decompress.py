@@ -27,6 +27,7 @@ from .entries import Entries, Entry, as_custom, number
 FIRST_WITH_ZSTD = 160000
 DATA, LARGE_OBJECTS = b"\1", b"\3"  # kinds of blocks in the format custom
 PIECE = 65536
+SUFFIXES = (compress.SUFFIX, ".gz", ".lz4")
 REMEDY = "The archive is damaged: take another one."
 
 
@@ -85,15 +86,12 @@ def readable(archive: str, version: int, only: Collection[int] | None = None) ->
         raise writer.error
 
 
-def groups(archive: str, jobs: int) -> list[set[int]]:
-    """Divide the entries that have data among so many jobs, each about the same number of bytes."""
-    shares: list[tuple[int, set[int]]] = [(0, set()) for _job in range(jobs)]
-    sized = [(_size(archive, entry.file), entry.dump_id) for entry in _contents(archive)[1] if entry.file]
-    for size, dump_id in sorted(sized, reverse=True):
-        shares.sort(key=lambda share: share[0])
-        total, members = shares[0]
-        shares[0] = (total + size, members | {dump_id})
-    return [members for _total, members in shares if members]
+def file_size(archive: str, name: str) -> int:
+    """Return the bytes of a file of an archive, however it is compressed; 0 when it has none of that name."""
+    for suffix in ("", *SUFFIXES):
+        with suppress(FileNotFoundError):
+            return os.path.getsize(os.path.join(archive, name) + suffix)
+    return 0
 
 
 class _Writer:
@@ -180,10 +178,3 @@ def _contents(archive: str) -> tuple[Entries, list[Entry]]:
     if not contents.complete:
         raise CatmaidError(f"reading the table of contents of {archive}", "it is damaged, or too new", REMEDY)
     return contents, entries
-
-
-def _size(archive: str, name: str) -> int:
-    for suffix in (compress.SUFFIX, ""):
-        with suppress(FileNotFoundError):
-            return os.path.getsize(os.path.join(archive, name) + suffix)
-    return 0

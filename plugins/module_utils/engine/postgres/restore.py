@@ -6,22 +6,25 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .. import command
 from . import client, decompress
 from .server import Server
 from .toc import Contents
 
 SECTIONS = ("pre-data", "data", "post-data")
 MEBIBYTE = 1024 * 1024
+
+# An index is of its table's schema. Names in quotes are not worth the trouble: this is about how long it takes.
+_INDEX = re.compile(
+    r"^CREATE (?:UNIQUE )?INDEX (?P<name>\w+) ON (?:ONLY )?(?P<schema>\w+)\.\w+ USING (?P<method>\w+) ", re.M
+)
 
 Settings = Mapping[str, str]
 
@@ -34,6 +37,16 @@ class Archive:
     contents: Contents
     version: int
     skip: Collection[str] = ()
+
+
+@dataclass(frozen=True)
+class Part:
+    """Entries of a section, by their lines, or all of it; ``share`` is how many such parts share the memory."""
+
+    section: str
+    lines: frozenset[str] | None
+    jobs: int = 1
+    share: int = 0
 
 
 def noise(contents: Contents, *, superuser: bool, in_place: bool) -> dict[str, str]:
@@ -59,15 +72,43 @@ def missing_roles(contents: Contents, existing: Collection[str]) -> list[str]:
     return sorted(lacking)
 
 
-def run_section(server: Server, database: str, archive: Archive, section: str, jobs: int) -> float:
-    """Restore one section; return the seconds it took."""
+def run_part(
+    server: Server,
+    database: str,
+    archive: Archive,
+    part: Part,
+    on_start: Callable[[subprocess.Popen[Any]], None] | None = None,
+) -> float:
+    """Restore some entries of one section; return the seconds it took."""
+    skip = set(archive.skip)
+    only = None
+    if part.lines is not None:
+        skip |= {entry.line for entry in archive.contents.entries if entry.line not in part.lines}
+        only = {entry.dump_id for entry in archive.contents.entries if entry.line not in skip}
+    extra = [f"--section={part.section}", *([f"--jobs={part.jobs}"] if part.jobs > 1 else [])]
+    doing = f"restoring {part.section} of {archive.path} into {database}"
+    chosen = replace(archive, skip=skip)
+    return _run(server, database, chosen, doing, extra, load_settings(part.share or part.jobs), only, on_start)
+
+
+def index_methods(archive: Archive) -> dict[str, str]:
+    """Return the access method of each index that the archive makes, by schema and name as its contents have them."""
+    said = client.local(
+        "pg_restore",
+        ["--section=post-data", "--file=-", archive.path],
+        version=archive.version,
+        doing=f"reading the indexes of {archive.path}",
+    )
+    found = {}
+    for match in _INDEX.finditer(said.stdout):
+        found[f"{match['schema']} {match['name']}"] = match["method"]
+    return found
+
+
+def load_settings(jobs: int) -> dict[str, str]:
+    """Return the settings of a session that loads or builds, one of so many at the same time."""
     # Nothing is there to be lost by a crash yet, and the commit that ends the whole restore waits for the disk again.
-    settings = {"synchronous_commit": "off", "maintenance_work_mem": f"{_maintenance_memory(jobs)}MB"}
-    doing = f"restoring {section} of {archive.path} into {database}"
-    if section == "data" and decompress.needed(archive.path, archive.version):
-        return _run_groups(server, database, archive, doing, jobs, settings)
-    extra = [f"--section={section}", *([f"--jobs={jobs}"] if jobs > 1 else [])]
-    return _run(server, database, archive, doing, extra, settings)
+    return {"synchronous_commit": "off", "maintenance_work_mem": f"{_maintenance_memory(jobs)}MB"}
 
 
 def run_in_place(server: Server, database: str, archive: Archive) -> float:
@@ -81,36 +122,6 @@ def analyze(server: Server, database: str, jobs: int, version: int) -> float:
     args = ["--analyze-only", f"--jobs={jobs}", "--no-password", "--quiet", f"--dbname={client.conninfo(database)}"]
     doing = f"analyzing {database}"
     return client.run(server, "vacuumdb", args, database, version=version, doing=doing).seconds
-
-
-def _run_groups(server: Server, database: str, archive: Archive, doing: str, jobs: int, settings: Settings) -> float:
-    """Restore the rows by several pg_restore, each with a share of the tables: no data depend on others.
-
-    One that reads its standard input cannot have jobs of its own.
-    """
-    started = time.monotonic()
-    shares = decompress.groups(archive.path, jobs)
-    lines = {entry.line: int(entry.line.partition(";")[0]) for entry in archive.contents.entries}
-    everyone = {dump_id for share in shares for dump_id in share}
-    running: list[subprocess.Popen[Any]] = []
-
-    def restore_share(number: int) -> None:
-        # The first one has what is no table's rows, too.
-        others = (everyone if number == 0 else set(lines.values())) - shares[number]
-        skip = {line for line, dump_id in lines.items() if dump_id in others}
-        part = replace(archive, skip={*archive.skip, *skip})
-        _run(server, database, part, doing, ["--section=data"], settings, shares[number], running.append)
-
-    with ThreadPoolExecutor(max(1, len(shares))) as pool:
-        working = [pool.submit(restore_share, number) for number in range(len(shares))]
-        try:
-            for done in as_completed(working):
-                done.result()
-        except BaseException:
-            for process in running:
-                command.end(process)
-            raise
-    return round(time.monotonic() - started, 3)
 
 
 def _run(

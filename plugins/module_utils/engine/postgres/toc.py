@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import tarfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..errors import CatmaidError
 from . import client, decompress, frames
@@ -18,6 +18,7 @@ READERS = {16: 17, 15: 16}
 OLDEST_READER = 10
 
 _ENTRY = re.compile(r"^(?P<id>\d+); (?P<catalog>\d+) (?P<oid>\d+) (?P<text>.*)$")
+_DEPENDS = ";\tdepends on:"
 # Longer names first: "TABLE DATA" before "TABLE".
 _KINDS = (
     "SEQUENCE OWNED BY",
@@ -38,6 +39,7 @@ _KINDS = (
     "DEFAULT",
     "INDEX",
     "TABLE",
+    "TYPE",
     "VIEW",
     "ACL",
 )
@@ -51,6 +53,12 @@ class Entry:
     oid: int
     kind: str
     text: str
+    depends: tuple[int, ...] = ()
+
+    @property
+    def dump_id(self) -> int:
+        """The number by which other entries depend on it."""
+        return int(self.line.partition(";")[0])
 
     @property
     def owner(self) -> str:
@@ -106,7 +114,7 @@ def contents(path: str, version: int) -> Contents:
     """Return the table of contents of an archive."""
     result = client.local(
         "pg_restore",
-        ["--list", path],
+        ["--list", "--verbose", path],  # verbose: with what depends on what
         version=version,
         doing=f"reading the table of contents of {path}",
         remedy="The archive is damaged, or not one of pg_dump: take another one.",
@@ -117,9 +125,12 @@ def contents(path: str, version: int) -> Contents:
 def parse(text: str) -> Contents:
     """Return what the output of ``pg_restore --list`` says."""
     head: dict[str, str] = {}
-    entries = []
+    entries: list[Entry] = []
     for line in text.splitlines():
-        if line.startswith(";"):
+        if line.startswith(_DEPENDS) and entries:
+            needed = tuple(int(number) for number in line[len(_DEPENDS) :].split())
+            entries[-1] = replace(entries[-1], depends=needed)
+        elif line.startswith(";"):
             name, colon, value = line.lstrip("; ").partition(":")
             if colon:
                 head.setdefault(name.strip(), value.strip())

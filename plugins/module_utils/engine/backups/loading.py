@@ -1,0 +1,229 @@
+# Copyright (c) 2026, catmaid.admin contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Putting the sections of an archive into a database, so that no core waits while there is work.
+
+pg_restore alone goes section by section, and takes a table without rows in the archive for a small one. Here an index
+is built as soon as its table is complete, the long ones first, and the geometry tables that the archive leaves out are
+filled between their sources and their indexes: before that nothing slows them down, and no trigger is there yet.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+from .. import steps
+from ..catmaid import geometry
+from ..catmaid.materializations import GEOMETRY
+from ..errors import CatmaidError
+from ..postgres import decompress, restore
+from ..postgres.restore import SECTIONS, Archive, Part
+from ..postgres.server import Server
+from ..steps import Running, Step
+from . import verify
+
+BIG = 4 * 1024 * 1024  # a table's rows, in bytes: worth a program of its own
+# How much longer than reading its rows it takes to build an index, or to fill a table: measured, roughly.
+COSTS = {"gist": 12.0, "gin": 8.0, "spgist": 6.0}
+OTHER_INDEX, FILLING = 1.0, 2.0
+SMALL_TABLES = "the rows of small tables"
+
+
+@dataclass(frozen=True)
+class Load:
+    """What is to be put where. ``fill`` says whether geometry tables without rows are to be filled."""
+
+    server: Server
+    database: str
+    source: verify.Source
+    archive: Archive
+    sections: Sequence[str] = SECTIONS
+    jobs: int = 1
+    fill: bool = True
+
+
+@dataclass
+class Loaded:
+    """What came of it: seconds by section, and the rows of the tables that were filled."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    filled: dict[str, int] = field(default_factory=dict)
+
+
+def run(load: Load) -> Loaded:
+    """Restore the sections in their order, as far as they need it."""
+    loaded = Loaded()
+    if "pre-data" in load.sections:
+        part = Part("pre-data", None, load.jobs)
+        loaded.seconds["pre-data"] = restore.run_part(load.server, load.database, load.archive, part)
+    early: frozenset[str] = frozenset()
+    ahead = 0.0
+    if "data" in load.sections:
+        early, ahead = _rows(load, loaded)
+    if "post-data" in load.sections:
+        late = [entry.line for entry in load.archive.contents.entries if entry.line not in early]
+        part = Part("post-data", frozenset(late), load.jobs)
+        loaded.seconds["post-data"] = round(ahead + restore.run_part(load.server, load.database, load.archive, part), 3)
+    return loaded
+
+
+def check(load: Load, loaded: Loaded) -> None:
+    """Compare the rows of each table that was filled with those that it comes from: one for each."""
+    different = []
+    with load.server.connect(load.database) as connection, connection.cursor() as cursor:
+        for name in loaded.filled:
+            source = geometry.DERIVATIONS[name].sources[0]
+            cursor.execute(
+                f"SELECT (SELECT count(*) FROM ONLY public.{name}), (SELECT count(*) FROM ONLY public.{source})"
+            )
+            rows, wanted = cursor.fetchone()
+            if rows != wanted:
+                different.append(f"public.{name} has {rows} rows, and public.{source}, of which it is made, {wanted}")
+    if different:
+        raise CatmaidError(
+            f"filling the geometry tables of {load.database}",
+            "; ".join(different),
+            "Set fill to false, and let rebuild_materializations build them.",
+            different=different,
+        )
+
+
+def sizes(source: verify.Source) -> dict[int, int]:
+    """Return the bytes of each table's rows, by the number that the table has in the archive, as far as they are told.
+
+    An archive in one file without a manifest does not tell them.
+    """
+    entries = [entry for entry in source.contents.entries if entry.kind == "TABLE DATA"]
+    told = {f"{t['schema']} {t['name']} ": int(t["bytes"]) for t in (source.manifest or {}).get("tables", [])}
+    found = {}
+    for entry in entries:
+        size = decompress.file_size(source.archive, f"{entry.dump_id}.dat") if os.path.isdir(source.archive) else 0
+        size = next((bytes_ for name, bytes_ in told.items() if entry.text.startswith(name)), size)
+        for table in entry.depends[:1]:
+            found[table] = size
+    return found
+
+
+def _rows(load: Load, loaded: Loaded) -> tuple[frozenset[str], float]:
+    """Load all rows, and build long indexes; return the lines of these, and the seconds that only they took."""
+    with ExitStack() as stack:
+        plan = _Plan(load, loaded, stack)
+        spans = steps.run(plan.steps, load.jobs)
+    rows = max(span.ended for name, span in spans.items() if name not in plan.early)
+    filling = [spans[f"fill {name}"].seconds for name in loaded.filled]
+    loaded.seconds["data"] = round(rows, 3)
+    if filling:
+        loaded.seconds["fill"] = round(sum(filling), 3)
+    ahead = max(span.ended for span in spans.values()) - rows
+    return frozenset(plan.early), ahead
+
+
+class _Plan:
+    """The steps of loading an archive."""
+
+    def __init__(self, load: Load, loaded: Loaded, stack: ExitStack) -> None:
+        self._load = load
+        self._loaded = loaded
+        self._entries = [e for e in load.archive.contents.entries if e.line not in load.archive.skip]
+        self._tables = {e.dump_id: e for e in self._entries if e.kind == "TABLE"}
+        self._made_by: dict[int, str] = {}  # the step after which a table is complete
+        self.steps: list[Step] = []
+        self.early: list[str] = []
+        known = sizes(load.source)
+        fillable = self._fillable() if load.fill else {}
+        for table, name in fillable.items():
+            known[table] = known.get(self._table(geometry.DERIVATIONS[name].sources[0]), 0)
+        # With one job nothing goes side by side, and of a tar each program would read all.
+        alone = load.jobs == 1 or load.archive.contents.format == "tar"
+        self._big = {} if alone else {table: size for table, size in known.items() if size >= BIG}
+        self._add_rows()
+        for table, name in fillable.items():
+            # A program of ours must not log in as another user while others are started: the user is the process's.
+            settings = {**restore.load_settings(load.jobs), **_filling(load.jobs)}
+            connection = stack.enter_context(load.server.connect(load.database, settings=settings, autocommit=True))
+            self._add_filling(table, name, connection)
+        if "post-data" in load.sections:
+            self._add_indexes()
+
+    def _add_rows(self) -> None:
+        small = [e.line for e in self._entries if e.kind != "TABLE DATA" or not self._big.keys() & set(e.depends)]
+        several = not self._big and not decompress.needed(self._load.archive.path, self._load.archive.version)
+        jobs = self._load.jobs if several else 1
+        self._add(SMALL_TABLES, Part("data", frozenset(small), jobs, self._load.jobs), cost=BIG)
+        for entry in self._entries:
+            for table in self._big.keys() & set(entry.depends) if entry.kind == "TABLE DATA" else ():
+                part = Part("data", frozenset([entry.line]), share=self._load.jobs)
+                self._made_by[table] = f"rows {entry.line}"
+                self._add(self._made_by[table], part, cost=self._big[table])
+
+    def _add_filling(self, table: int, name: str, connection: Any) -> None:
+        sources = [self._table(source) for source in geometry.DERIVATIONS[name].sources]
+        # What release it is tells a small table.
+        after = {SMALL_TABLES, *(self._made_by.get(source, SMALL_TABLES) for source in sources)}
+
+        def fill(running: Running) -> None:
+            with running.query(connection), connection.cursor() as cursor:
+                if geometry.known(cursor):
+                    self._loaded.filled[name] = geometry.fill(cursor, name)
+
+        self._made_by[table] = f"fill {name}"
+        cost = FILLING * self._big.get(table, 0)
+        self.steps.append(Step(self._made_by[table], fill, frozenset(after), cost))
+
+    def _add_indexes(self) -> None:
+        methods = restore.index_methods(self._load.archive) if self._big else {}
+        harmless = {e.dump_id for e in self._entries if e.kind == "TYPE"} | self._tables.keys()
+        here = {e.dump_id for e in self._entries}
+        for entry in self._entries:
+            tables = self._big.keys() & set(entry.depends)
+            # Nothing that may look at other tables, as a function can, or that needs another index.
+            if entry.kind not in ("INDEX", "CONSTRAINT") or len(tables) != 1 or set(entry.depends) & here - harmless:
+                continue
+            table = tables.pop()
+            method = next((method for name, method in methods.items() if entry.text.startswith(f"{name} ")), "")
+            self.early.append(entry.line)
+            self._add(
+                entry.line,
+                Part("post-data", frozenset([entry.line]), share=self._load.jobs),
+                after=[self._made_by[table]],
+                cost=self._big[table] * COSTS.get(method, OTHER_INDEX),
+                on=str(table),
+                alone=entry.kind == "CONSTRAINT",
+            )
+
+    def _add(self, name: str, part: Part, *, after: Collection[str] = (), **more: Any) -> None:
+        load = self._load
+
+        def run_part(running: Running) -> None:
+            restore.run_part(load.server, load.database, load.archive, part, running.process)
+
+        self.steps.append(Step(name, run_part, frozenset(after), **more))
+
+    def _fillable(self) -> dict[int, str]:
+        """Return the geometry tables that the archive has without their rows, by their numbers."""
+        everything = self._load.archive.contents.entries
+        full = {number for e in everything if e.kind == "TABLE DATA" for number in e.depends}
+        found = {}
+        for name in GEOMETRY:
+            needed = [self._table(table) for table in (name, *geometry.DERIVATIONS[name].sources)]
+            if 0 not in needed and needed[0] not in full and set(needed[1:]) <= full:
+                found[needed[0]] = name
+        return found
+
+    def _table(self, name: str) -> int:
+        """Return the number of a table of CATMAID's; 0 when the archive does not make it."""
+        return next((i for i, e in self._tables.items() if e.text.startswith(f"public {name} ")), 0)
+
+
+def _filling(jobs: int) -> Mapping[str, str]:
+    return {
+        "search_path": "public",
+        "work_mem": restore.load_settings(jobs)["maintenance_work_mem"],
+        "max_parallel_workers_per_gather": "0",
+        "statement_timeout": "0",
+        "jit": "off",
+    }
