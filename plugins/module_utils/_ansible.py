@@ -15,6 +15,8 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from .engine import locks
+from .engine.backups import prune, store
+from .engine.backups.retention import Policy
 from .engine.django.project import Project
 from .engine.errors import CatmaidError
 from .engine.postgres import identity
@@ -87,6 +89,44 @@ def encryption_argument_spec() -> dict[str, Any]:
         "recipients": {"type": "list", "elements": "str", "default": []},
         "recipients_files": {"type": "list", "elements": "path", "default": []},
     }
+
+
+def source_argument_spec() -> dict[str, Any]:
+    """Return the suboptions that tell of source code which is not on the host."""
+    return {
+        "commit": {"type": "str", "required": True},
+        "describe": {"type": "str", "required": True},
+        "branch": {"type": "str", "default": ""},
+        "dirty": {"type": "bool"},
+    }
+
+
+def retention_argument_spec(**defaults: int) -> dict[str, Any]:
+    """Return the options that say which backups to keep; a rule without a default keeps none."""
+    rules = ("last", "hourly", "daily", "weekly", "monthly", "yearly")
+    return {
+        **{f"keep_{rule}": {"type": "int", "default": defaults.get(rule, 0)} for rule in rules},
+        "keep_within": {"type": "str", "default": ""},
+        "max_bytes": {"type": "str", "default": "0"},
+        "min_free": {"type": "str", "default": "0"},
+    }
+
+
+def retention(params: dict[str, Any]) -> dict[str, Any]:
+    """Return what these options say, in the words of prune.Request."""
+    rules = ("last", "hourly", "daily", "weekly", "monthly", "yearly", "within")
+    return {
+        "policy": Policy(**{rule: params[f"keep_{rule}"] for rule in rules}),
+        "max_bytes": store.size(params["max_bytes"]),
+        "min_free_bytes": store.size(params["min_free"]),
+    }
+
+
+def room(params: dict[str, Any]) -> prune.Request | None:
+    """Return what the option of the doc fragment catmaid.admin.make_room lets go; nothing without it."""
+    if not params["make_room"]:
+        return None
+    return prune.Request(params["dest"], params["login_db"], **retention(params["make_room"]))
 
 
 def server(params: dict[str, Any]) -> Server:

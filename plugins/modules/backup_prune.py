@@ -162,8 +162,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.catmaid.admin.plugins.module_utils import _ansible
-from ansible_collections.catmaid.admin.plugins.module_utils.engine.backups import prune, store
-from ansible_collections.catmaid.admin.plugins.module_utils.engine.backups.retention import Policy
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.backups import prune
 
 
 def main() -> None:
@@ -172,15 +171,7 @@ def main() -> None:
             **_ansible.lock_argument_spec(),
             "dest": {"type": "path", "required": True},
             "database": {"type": "str", "required": True},
-            "keep_last": {"type": "int", "default": 7},
-            "keep_hourly": {"type": "int", "default": 0},
-            "keep_daily": {"type": "int", "default": 7},
-            "keep_weekly": {"type": "int", "default": 4},
-            "keep_monthly": {"type": "int", "default": 12},
-            "keep_yearly": {"type": "int", "default": 0},
-            "keep_within": {"type": "str", "default": ""},
-            "max_bytes": {"type": "str", "default": "0"},
-            "min_free": {"type": "str", "default": "0"},
+            **_ansible.retention_argument_spec(last=7, daily=7, weekly=4, monthly=12),
             "expected": {"type": "str", "default": ""},
             "requested_by": {"type": "str", "default": ""},
         },
@@ -191,13 +182,10 @@ def main() -> None:
 
 def work(module: AnsibleModule) -> dict[str, Any]:
     params = module.params
-    rules = ("last", "hourly", "daily", "weekly", "monthly", "yearly", "within")
     request = prune.Request(
         dest=params["dest"],
         database=params["database"],
-        policy=Policy(**{rule: params[f"keep_{rule}"] for rule in rules}),
-        max_bytes=store.size(params["max_bytes"]),
-        min_free_bytes=store.size(params["min_free"]),
+        **_ansible.retention(params),
         lock_wait=params["lock_wait"],
         lock_token=params["lock_token"],
         requested_by=params["requested_by"],

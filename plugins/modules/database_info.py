@@ -10,8 +10,10 @@ module: database_info
 short_description: Tell which databases a PostgreSQL server has
 version_added: 1.0.0
 description:
-  - Lists the databases of a server that people work with, which are those that one can connect to, apart from
+  - Lists the databases of a server that people work with, which are those that the login may connect to, apart from
     templates and C(postgres).
+  - Those that the roles C(catmaid.admin.restore) and C(catmaid.admin.upgrade) keep from before, by a name
+    such as C(catmaid_before_restore_20261123t031500), or have not finished, are not among them.
 author:
   - catmaid.admin contributors (@catmaid)
 extends_documentation_fragment:

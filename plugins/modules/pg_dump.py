@@ -24,6 +24,7 @@ extends_documentation_fragment:
   - catmaid.admin.encryption
   - catmaid.admin.login
   - catmaid.admin.lock
+  - catmaid.admin.make_room
 attributes:
   check_mode:
     details:
@@ -212,7 +213,6 @@ EXAMPLES = r"""
     login_password: "{{ vault_catmaid_password }}"
     dest: /var/backups/catmaid
     materializations: include
-    compression: gzip
     compression_level: 9
 """
 
@@ -241,6 +241,12 @@ rows:
   returned: like RV(manifest)
   type: int
   sample: 5313378
+gone:
+  description:
+    - The backups that O(make_room) let go, or would in check mode, as RV(catmaid.admin.backup_prune#module:gone).
+  returned: success
+  type: list
+  elements: dict
 left_out:
   description:
     - Tables that are not in the backup, with C(schema), C(name), C(what) (V(rows) or V(table)), C(rows) that they had,
@@ -280,17 +286,16 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.catmaid.admin.plugins.module_utils import _ansible, _progress
-from ansible_collections.catmaid.admin.plugins.module_utils.engine.backups import archive, extras, selection, store
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.backups import (
+    archive,
+    extras,
+    prune,
+    selection,
+    store,
+)
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.backups.encryption import Encryption
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.catmaid import facts
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.progress import Report
-
-SOURCE = {
-    "commit": {"type": "str", "required": True},
-    "describe": {"type": "str", "required": True},
-    "branch": {"type": "str", "default": ""},
-    "dirty": {"type": "bool"},
-}
 
 
 def main() -> None:
@@ -310,9 +315,10 @@ def main() -> None:
             "globals": {"type": "bool", "default": True},
             "project_path": {"type": "path"},
             "project_user": {"type": "str"},
-            "source": {"type": "dict", "options": SOURCE},
+            "source": {"type": "dict", "options": _ansible.source_argument_spec()},
             "fingerprint": {"type": "bool", "default": True},
             "shrink_percent": {"type": "int", "default": 10},
+            "make_room": {"type": "dict", "options": _ansible.retention_argument_spec()},
             "media_path": {"type": "path"},
             "files": {"type": "list", "elements": "path", "default": []},
             "encryption": {"type": "dict", "options": _ansible.encryption_argument_spec()},
@@ -353,6 +359,7 @@ def work(module: AnsibleModule, report: Report | None) -> dict[str, Any]:
         lock_token=params["lock_token"],
         requested_by=params["requested_by"],
         beside=extras.Wanted(params["media_path"] or "", params["files"], Encryption(**(params["encryption"] or {}))),
+        room=_ansible.room(params),
         on_progress=report,
     )
     if module.check_mode:
@@ -370,6 +377,7 @@ def work(module: AnsibleModule, report: Report | None) -> dict[str, Any]:
         "id": name,
         "path": backup.path if backup else f"{store.folder(request.dest, request.database)}/{name}",
         "diff": {"before": {"newest_backup": before}, "after": {"newest_backup": name if changed else before}},
+        "gone": prune.told_gone(prepared.room) if prepared.room else [],
         "left_out": selection.left_out(prepared.plan),
     }
     if backup:

@@ -11,10 +11,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.integration import support
+from tests.integration.cli import Program, configure
 from tests.integration.cluster_fixtures import Cluster
 from tests.integration.support import run_module, sql
 from tests.integration.test_pg_dump import backups, dump, manifest_rows
@@ -157,8 +159,36 @@ def test_old_backups_go_from_a_full_disk(database: str, disk: Path) -> None:
     made = [dump(database, dest).result["id"] for _number in range(2)]
     subprocess.run(["dd", "if=/dev/zero", f"of={disk}/filler", "bs=64k"], check=False, capture_output=True)
     assert os.statvfs(disk).f_bfree == 0
-    assert "are needed" in dump(database, dest).error
+    assert "catmaid-admin prune" in dump(database, dest).error
     pruned = run_module("backup_prune", dest=dest, database=database, keep_last=1, keep_daily=0, keep_weekly=0)
     assert [gone["id"] for gone in pruned.result["gone"]] == made[:1]
     os.unlink(disk / "filler")
     assert stays(dest, database, made[1:])
+
+
+def test_room_is_made_by_the_rules_and_never_at_the_cost_of_the_newest(
+    database: str, disk: Path, tmp_path: Path, program: Program
+) -> None:  # fmt: skip
+    dest, media = str(disk), tmp_path / "media"
+    media.mkdir()
+    (media / "film").write_bytes(os.urandom(7 << 20))  # so that the disk has room for a fourth backup no more
+    options: dict[str, Any] = {"media_path": str(media)}
+    made = [dump(database, dest, **options).result["id"] for _number in range(3)]
+    assert "catmaid-admin prune" in dump(database, dest, **options).error
+    assert "the rules let go 0 bytes" in dump(database, dest, make_room={"keep_last": 4}, **options).error
+    assert stays(dest, database, made)
+    options["make_room"] = {"keep_last": 1}
+    predicted = dump(database, dest, check=True, **options)
+    assert [gone["id"] for gone in predicted.result["gone"]] == made[:2]
+    assert stays(dest, database, made)
+    done = dump(database, dest, **options)
+    assert [gone["id"] for gone in done.result["gone"]] == made[:2]
+    assert stays(dest, database, [made[2], done.result["id"]])
+    roomy = dump(database, dest, **options)
+    assert roomy.result["gone"] == []
+
+    values = {"databases": [database], "dest": dest, "dump": {"media_path": str(media)}, "retention": {"last": 1}}
+    job = program("backup", config=configure(tmp_path, **values))
+    assert job.rc == 0, job.text
+    assert "to make room, 2 backups were removed first" in job.out
+    assert len(backups(dest, database)) == 1

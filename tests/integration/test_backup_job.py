@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.backups import store
 
 from tests.integration import support
 from tests.integration.cli import Program, configure
@@ -71,6 +72,24 @@ def test_backs_up_all_databases(program: Program, database: str, dest: str, tmp_
     assert set(report["databases"]) == support.names() - {"postgres", "template0", "template1"}
     assert "nosuch" in report["databases"][database]["message"]
     assert not any("nosuch" in about["message"] for name, about in report["databases"].items() if name != database)
+
+
+def test_a_database_that_was_dropped_is_told_for_a_week_and_not_for_ever(
+    program: Program, database: str, dest: str, tmp_path: Path, unused: Callable[[], str]
+) -> None:  # fmt: skip
+    gone = unused()
+    support.sql("postgres", f"CREATE DATABASE {support.quoted(gone)}")
+    config = configure(tmp_path, databases="all", dest=dest)
+    assert program("backup", config=config).rc == 0
+    assert program("check", config=config).rc == 0
+    support.drop(gone)
+    assert program("backup", config=config).rc == 0
+    done = program("check", config=config)
+    assert done.rc == 1
+    assert "the server has no such database any more" in done.out
+    (made,) = (Path(dest) / store.safe(gone)).glob("*_2*/manifest.json")
+    made.write_text(json.dumps({**json.loads(made.read_text()), "finished": "2026-01-01T03:00:00.000000Z"}))
+    assert program("check", config=config).rc == 0
 
 
 def test_fails_by_a_hook_that_fails_and_keeps_the_backup(

@@ -12,6 +12,7 @@ import pytest
 
 FOLDER = "/var/backups/catmaid"
 SECRET = "s3kr1t of the store"
+KEPT = "catmaid_before_restore_20261123t031500"
 LAST = {"catmaid_backup_keep": {"last": 1}}
 
 
@@ -26,13 +27,15 @@ def results(result, instance, task: str) -> list[dict]:
 
 @pytest.fixture
 def other(instances):
-    """A small database beside the instance's own on each host, whose name needs quotes."""
+    """A small database beside the instance's own on each host, whose name needs quotes, and one that a restore left."""
     name = "o'ther one"
     for instance in instances:
+        instance.sql(f'CREATE DATABASE "{KEPT}"', "postgres")
         instance.sql(f'CREATE DATABASE "{name}"', "postgres")
         instance.sql("CREATE TABLE treenode AS SELECT generate_series(1, 1000) AS id", name)
     yield name
     for instance in instances:
+        instance.sql(f'DROP DATABASE "{KEPT}"', "postgres")
         instance.sql(f'DROP DATABASE "{name}"', "postgres")
 
 
@@ -66,8 +69,6 @@ def test_old_backups_go_as_a_check_said(instances, play):
 
 def test_all_databases_are_backed_up_and_copied(instances, play, other):
     for instance in instances:
-        for left in instance.databases() - {"catmaid"}:  # by restores
-            instance.sql(f'DROP DATABASE "{left}"', "postgres")
         instance.run("rm -rf /srv/offsite /root/key /root/recipient && age-keygen -o /root/key 2>/dev/null")
         instance.run("age-keygen -y /root/key > /root/recipient && echo seen > /opt/catmaid/media/one")
     targets = [{"name": "shelf", "backend": "local", "path": "/srv/offsite", "keep_last": 2}]
@@ -83,11 +84,7 @@ def test_all_databases_are_backed_up_and_copied(instances, play, other):
     assert result.rc == 0, result.output
     for instance in instances:
         made = {r["item"]: r["id"] for r in results(result, instance, "Make a verified backup")}
-        everything = instance.sql(
-            "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate AND datname <> 'postgres'"
-        )
-        assert sorted(made) == sorted(everything.splitlines())
-        assert {"catmaid", other} <= set(made)
+        assert set(made) == {"catmaid", other}  # and none that restores keep
         copies = instance.run("find /srv/offsite -name '*.tar.age' -printf '%f\\n'").splitlines()
         assert set(copies) >= {f"{name}.tar.age" for name in made.values()}
         beside = json.loads(instance.run(f"cat {FOLDER}/catmaid/{made['catmaid']}/manifest.json"))["extras"]
@@ -135,11 +132,30 @@ def test_a_lock_is_waited_for_as_long_as_was_said(instances, play):
         )
         instance.run("until pgrep -f 'LOCK TABLE treenode; [S]ELECT' >/dev/null; do sleep 0.1; done; sleep 1")
     result = play("backup", catmaid_backup_lock_wait_timeout=1)
+    for instance in instances:
+        instance.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'BEGIN; LOCK TABLE%'")
+        instance.run("until ! systemctl is-active --quiet holder.service; do sleep 0.1; done; systemctl reset-failed")
     assert result.rc != 0
     for instance in instances:
-        instance.run("systemctl stop holder.service")
         (told,) = results(result, instance, "Make a verified backup")
         assert "no lock within 1 s" in told["msg"]
+
+
+def test_one_that_fails_keeps_no_other_from_its_turn(instances, play, other):
+    shelf = {"name": "shelf", "backend": "local", "path": "/srv/turns", "encrypt": False}
+    wanted = {**LAST, "catmaid_backup_targets": [shelf], "catmaid_backup_databases": ["no such", "catmaid", other]}
+    predicted = play("backup", "--check", **wanted)
+    result = play("backup", **wanted)
+    assert (predicted.rc, result.rc) == (2, 2)
+    for instance in instances:
+        for found in (predicted, result):
+            messages = found.messages(instance.name).splitlines()
+            assert 'database "no such" does not exist' in messages[-1]
+            assert found.changed(instance.name) == result.changed(instance.name)
+        for folder in ("catmaid", "o%27ther%20one"):
+            (made,) = ids(instance, f'"{FOLDER}/{folder}"')
+            instance.run(f"test -e '/srv/turns/{folder}/{made}.tar'")
+        instance.run("rm -r /srv/turns")
 
 
 def test_a_backup_that_lost_rows_is_kept_and_fails(instances, play, other):

@@ -8,13 +8,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 from .. import files, locks
 from ..catmaid import facts
 from ..errors import CatmaidError
 from ..postgres import catalog, client, dump, identity
 from ..postgres.server import program
-from . import mounts, selection, shrink, space, status, store, writing
+from . import mounts, prune, selection, shrink, space, status, store, writing
 from .request import Prepared, Request
 
 __all__ = ["Prepared", "Request", "create", "prepare"]
@@ -49,10 +50,11 @@ def prepare(request: Request) -> Prepared:
     if newest and newest is reference and request.min_age is not None:
         age = (store.now() - newest.finished).total_seconds()
         young = newest if 0 <= age < store.seconds(request.min_age) else None
+    room = None
     if not young:
         request.beside.check()
-        space.check(request, plan, tables, newest, request.beside.needed())
-    return Prepared(name, young, newest, reference, plan, source, size, _strange(found.backups, own))
+        room = _room(request, name, space.need(request, plan, tables, newest, request.beside.needed()))
+    return Prepared(name, young, newest, reference, plan, source, size, _strange(found.backups, own), room)
 
 
 def create(request: Request) -> tuple[Prepared, store.Backup]:
@@ -78,6 +80,9 @@ def _create(request: Request, doing: str) -> tuple[Prepared, store.Backup]:
             if prepared.young:
                 noted[status.UNCHANGED] = True
                 return prepared, prepared.young
+            if prepared.room and request.room:
+                prune.make_room(request.room, prepared.room)
+                prepared = replace(prepare(replace(request, room=None)), room=prepared.room)
             partial = os.path.join(folder, store.PARTIAL + prepared.id)
             final = os.path.join(folder, prepared.id)
             try:
@@ -115,6 +120,17 @@ def _strange(found: Sequence[store.Backup], own: Sequence[store.Backup]) -> str:
         " instance has moved, all is well. If two instances back up into this folder, give each one of its own"
         " (catmaid_backup_dir)."
     )
+
+
+def _room(request: Request, name: str, wanted: space.Need) -> prune.Prepared | None:
+    """Return what has to go for a backup, nothing where there is room enough; raise when there is none to be had."""
+    lacking = space.lacking(request, wanted)
+    if not lacking:
+        return None
+    room = prune.prepare_room(request.room, name) if request.room else None
+    if not room or room.bytes < lacking:
+        space.refuse(request, wanted, room)
+    return room
 
 
 def _names(folder: str) -> list[str]:

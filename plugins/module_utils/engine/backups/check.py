@@ -14,6 +14,7 @@ from .config import Config
 
 OK, WARNING, CRITICAL, UNKNOWN = range(4)
 WORDS = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
+VANISHED_TOLD = 7 * 86400  # seconds for which it is worth a warning that a database has gone
 AHEAD = 300  # seconds by which a clock may differ before we say so
 # A section whose last run failed, and how bad that is: what is not pruned is only too much.
 FAILED = {"backup": CRITICAL, "copy": CRITICAL, "verify": CRITICAL, "drill": CRITICAL, "prune": WARNING}
@@ -48,13 +49,22 @@ def examine(config: Config, max_age: int, critical: int) -> Verdict:
     names = config.databases
     if names is None:
         known = {str(backup.manifest["database"]) for backup in store.listing(config.dest).backups}
-        names = sorted(known | set(last.get("databases", {})))
+        names = sorted(last.get("seen") or known)
+        for name in sorted(known - set(names)):
+            _vanished(verdict, config, name)
         if not names:
             verdict.add(CRITICAL, f"there is no backup in {config.dest}")
     for name in names:
         _database(verdict, config, name, max_age, critical)
     _job(verdict, last, names)
     return verdict
+
+
+def _vanished(verdict: Verdict, config: Config, name: str) -> None:
+    """Warn for some days of a database that the job does not find any more: somebody may have dropped it by mistake."""
+    newest = store.listing(config.dest, name).newest()
+    if newest and (store.now() - newest.finished).total_seconds() < VANISHED_TOLD:
+        verdict.add(WARNING, f"{name}: the server has no such database any more, its newest backup is {newest.id}")
 
 
 def _database(verdict: Verdict, config: Config, name: str, max_age: int, critical: int) -> None:

@@ -29,9 +29,9 @@ def run(config: Config, job: str, say: Say, progress: ReportProgress | None = No
     before = load(config)
     if _is_lost(before):
         say(f"the job of {before['started']} is no more; {SILENT}")
-    report = _begin(config, job)
+    report = _begin(config, job, before)
     try:
-        names = databases(config)
+        names = report["seen"] = databases(config)
         report["databases"] = {name: {"ok": False, "message": "its turn did not come"} for name in names}
         for name in names:
             report["databases"][name] = _one(config, name, job, say, progress)
@@ -73,6 +73,7 @@ def request(config: Config, database: str, job: str) -> archive.Request:
         lock_wait=config.values["lock_wait"],
         requested_by=job,
         beside=beside,
+        room=pruning(config, database, job) if config.policy else None,
         **wanted,
     )
 
@@ -154,6 +155,8 @@ def _one(config: Config, database: str, job: str, say: Say, progress: ReportProg
 def _steps(config: Config, database: str, job: str, say: Say, progress: ReportProgress | None, about: Report) -> None:
     say(f"{database}: making a backup in {store.folder(config.dest, database)}")
     prepared, backup = archive.create(replace(request(config, database, job), on_progress=progress))
+    if prepared.room:
+        say(f"{database}: to make room, {len(prepared.room.decision.gone)} backups were removed first")
     if prepared.strange:
         say(f"{database}: {prepared.strange}")
     rows = sum(table["rows"] for table in backup.manifest["tables"])
@@ -188,11 +191,12 @@ def _report(config: Config, job: str) -> Report:
     }
 
 
-def _begin(config: Config, job: str) -> Report:
+def _begin(config: Config, job: str, before: Report) -> Report:
     report = {
         **_report(config, job),
         "running": {"pid": os.getpid(), "born": status.born(os.getpid())},
         "invocation": os.environ.get("INVOCATION_ID", ""),
+        "seen": before.get("seen", []),  # the databases of the server, when it was last asked
     }
     _save(config, report)
     return report
@@ -201,7 +205,7 @@ def _begin(config: Config, job: str) -> Report:
 def _finish(config: Config, report: Report, say: Say) -> Report:
     """Run the hooks, then note the end: a job that is killed in its hooks has not told everything either."""
     report["finished"] = store.format_time(store.now())
-    told = {key: value for key, value in report.items() if key not in ("running", "invocation")}
+    told = {key: value for key, value in report.items() if key not in ("running", "invocation", "seen")}
     wanted = config.values["hooks"]
     problems = hooks.run(wanted["on_success" if report["ok"] else "on_failure"], told, wanted["timeout"])
     for problem in problems:

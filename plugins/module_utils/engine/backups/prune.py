@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .. import files, locks
 from ..errors import CatmaidError
@@ -111,6 +111,25 @@ def run(request: Request) -> Prepared:
                 decision.short = f"min_free_bytes {request.min_free_bytes} is not met: {free} bytes are free now"
         _check_caps(doing, prepared)
         return prepared
+
+
+def prepare_room(request: Request, name: str) -> Prepared:
+    """Return what can go before the backup ``name`` is made, because it would go after.
+
+    Until that one is there, the newest verified one is the newest.
+    """
+    prepared = prepare(replace(request, expected=name))
+    newest = next((backup for backup in prepared.backups if item(backup).verified), None)
+    if newest and newest.id in prepared.decision.gone:
+        _spare(prepared.decision, newest.id, "the newest verified one that is there")
+    return prepared
+
+
+def make_room(request: Request, prepared: Prepared) -> None:
+    """Remove what :func:`prepare_room` has found. The caller holds the locks of the database and of its folder."""
+    folder = store.folder(request.dest, request.database)
+    for name in list(prepared.decision.gone):
+        _remove(folder, name, prepared.decision, f"making room for a backup of {request.database}")
 
 
 def check(request: Request) -> Prepared:

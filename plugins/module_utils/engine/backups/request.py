@@ -12,12 +12,12 @@ from ..catmaid import facts
 from ..postgres import dump
 from ..postgres.server import Server
 from ..progress import Report
-from . import extras, store
+from . import extras, prune, store
 
 
 @dataclass(frozen=True)
 class Request:
-    """What somebody asks for."""
+    """What somebody asks for. When the disk has no room, what the rules of ``room`` let go is removed first."""
 
     server: Server
     database: str
@@ -43,6 +43,7 @@ class Request:
     on_progress: Report | None = None
     fingerprint: bool = True
     shrink_percent: int = 10
+    room: prune.Request | None = None
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,8 @@ class Prepared:
     """What a run would do, found out without writing anything.
 
     ``newest`` is the newest sound backup, ``reference`` the newest one that is not suspicious either, both of this very
-    cluster. ``strange`` says that there are younger ones of another cluster, if there are.
+    cluster. ``strange`` says that there are younger ones of another cluster, if there are. ``room`` is what has to go
+    first.
     """
 
     id: str
@@ -61,3 +63,4 @@ class Prepared:
     source: facts.Source | None
     bytes: int
     strange: str = ""
+    room: prune.Prepared | None = None

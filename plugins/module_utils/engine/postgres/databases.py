@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -28,6 +29,8 @@ except ImportError:
 FIRST_WITH_STRATEGY = 150000
 # The comment of a database that is being made: whoever finds it later knows that it may go.
 UNFINISHED = "catmaid.admin: unfinished"
+# How the roles restore and upgrade name the databases that they keep.
+KEPT = re.compile(r"_(before|failed)_(restore|upgrade)_\d{8}t\d{6}$")
 MAXIMUM_NAME = 63
 # By pg_database.datlocprovider. A server that lacks one (icu before 15, builtin before 17) says so.
 PROVIDERS = {"i": ("icu", "ICU_LOCALE"), "b": ("builtin", "BUILTIN_LOCALE")}
@@ -72,14 +75,18 @@ def read(server: Server, name: str) -> Properties | None:
 
 
 def listing(server: Server, database: str = "") -> list[Properties]:
-    """Return the databases that people work with, as a login to ``database`` sees them."""
+    """Return the databases that people work with, as a login to ``database`` sees them.
+
+    Those that a restore or an upgrade keeps, or has not finished, are none.
+    """
     with server.connect(database or maintenance_database(server)) as connection, connection.cursor() as cursor:
         cursor.execute(
             "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate AND datname <> 'postgres'"
-            " ORDER BY datname"
+            " AND has_database_privilege(oid, 'CONNECT') ORDER BY datname"
         )
         found = [properties.read(connection, str(name)) for (name,) in cursor.fetchall()]
-    return [about for about in found if about]  # one may have been dropped meanwhile
+    # One may have been dropped meanwhile.
+    return [about for about in found if about and about.comment != UNFINISHED and not KEPT.search(about.name)]
 
 
 def sessions(connection: Any, names: Sequence[str]) -> list[Session]:
