@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,11 +104,16 @@ class Run:
         return str(self.result["msg"])
 
 
-def start_module(name: str, /, check: bool = False, diff: bool = False, **args: Any) -> subprocess.Popen[str]:
-    """Start a module as Ansible does: a process of its own with its arguments on standard input."""
+def start_module(
+    name: str, /, check: bool = False, diff: bool = False, through: Sequence[str] = (), **args: Any
+) -> subprocess.Popen[str]:
+    """Start a module as Ansible does: a process of its own with its arguments on standard input.
+
+    ``through`` is a program that starts it, such as one that takes rights away.
+    """
     internal = {"_ansible_check_mode": check, "_ansible_diff": diff, "_ansible_no_log": False}
     process = subprocess.Popen(
-        [sys.executable, "-m", f"{NAMESPACE}.{name}"],
+        [*through, sys.executable, "-m", f"{NAMESPACE}.{name}"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

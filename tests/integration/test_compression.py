@@ -8,6 +8,8 @@ PostgreSQL 16 and later compress by themselves. Before, the program zstd stands 
 
 from __future__ import annotations
 
+import fcntl
+import json
 import os
 import shutil
 import signal
@@ -20,18 +22,28 @@ from typing import Any
 import pytest
 
 from tests.integration import support
+from tests.integration.cli import Program, configure
 from tests.integration.support import names, processes, run_module, sql, value
 from tests.integration.test_pg_dump import backups, dump
 from tests.integration.test_pg_dump_faults import INCOMPRESSIBLE, wait_for
 
 Unused = Callable[[], str]
 PATIENCE = 60  # seconds
+TEXT: dict[str, Any] = {"capture_output": True, "text": True, "cwd": "/"}
 ZSTD = Path("/usr/bin/zstd")
 # 40 MB as text, a tenth of that compressed; a small one that is compressed at the end; large objects.
 BIG = """
     CREATE TABLE big AS SELECT n, repeat(md5((n / 7)::text), 4) AS words FROM generate_series(1, 300000) n;
     CREATE TABLE middle AS SELECT n, md5((n / 9)::text) AS words FROM generate_series(1, 3000) n;
     SELECT lo_from_bytea(1000 + n, convert_to(repeat('catmaid ' || n, 20000), 'UTF8')) FROM generate_series(1, 3) n;
+"""
+# Cheap to make and to compress, and yet more than 1 MiB on the disk each.
+MANY = """
+    DO $$ BEGIN FOR n IN 1..70 LOOP
+        EXECUTE format('CREATE TABLE many_%s (content bytea)', n);
+        EXECUTE format('ALTER TABLE many_%s ALTER content SET STORAGE EXTERNAL', n);
+        EXECUTE format('INSERT INTO many_%s VALUES (decode(repeat(%L, 1200000), %L))', n, '2a', 'hex');
+    END LOOP; END $$
 """
 CONTENT = """
     SELECT (SELECT sum(hashtextextended(n || words, 0)) FROM big),
@@ -139,6 +151,32 @@ def test_never_needs_room_for_the_uncompressed_data(big: str, tmp_path: Path) ->
         assert most[0] < plain / 2
     finally:
         subprocess.run(["umount", str(dest)], check=True)
+
+
+def test_gets_along_with_the_pipes_that_the_kernel_allows(
+    program: Program, database: str, dest: str, tmp_path: Path, unused: Unused
+) -> None:  # fmt: skip
+    # As the timer's job, or any user: without these rights the kernel lets nobody have long pipes for 70 tables at once.
+    limited = ["setpriv", "--bounding-set=-sys_resource,-sys_admin"]
+    sql(database, MANY)
+    config = configure(tmp_path, databases=[database], dest=dest)
+    done = subprocess.run([*limited, *program.argv("backup", "--json", "--config", str(config))], **TEXT)
+    assert done.returncode == 0, done.stderr
+    made = json.loads(done.stdout)["databases"][database]
+    assert len(files(made["path"], ".dat.zst")) >= 70
+    target = unused()
+    pipes = [os.pipe() for _number in range(70)]
+    try:
+        for _source, sink in pipes:
+            fcntl.fcntl(sink, 1031, 1024 * 1024)  # F_SETPIPE_SZ: this user has had its share
+        restoring = support.start_module("pg_restore", through=limited, login_db=target, archive=made["path"])
+        assert support.finish_module(restoring).changed
+    finally:
+        for pipe in pipes:
+            os.close(pipe[0])
+            os.close(pipe[1])
+    assert value(target, "SELECT sum(octet_length(content)) FROM many_70") == "1200000"
+    assert support.rows(target)["public.many_1"] == 1
 
 
 def test_says_that_the_disk_is_full(database: str, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ import stat
 import subprocess
 import threading
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from .. import command
 from ..errors import CatmaidError
@@ -131,7 +131,7 @@ class _Compressor:
                 if self._user:
                     account = pwd.getpwnam(self._user)
                     os.fchown(pipe, account.pw_uid, account.pw_gid)
-                fcntl.fcntl(pipe, F_SETPIPE_SZ, PAGE if name == TOC else PIPE_SIZE)
+                resize(pipe, PAGE if name == TOC else PIPE_SIZE)
                 os.link(NEW_PIPE, name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
             except BaseException:
                 os.close(pipe)
@@ -228,6 +228,12 @@ class _Compressor:
                 child.stderr.close()
         if self._directory >= 0:
             os.close(self._directory)
+
+
+def resize(pipe: int, size: int) -> None:
+    """Let a pipe hold so many bytes. A user who has many pipes may not make them longer: they work as they are."""
+    with suppress(OSError):
+        fcntl.fcntl(pipe, F_SETPIPE_SZ, size)
 
 
 def spawn(arguments: Sequence[str], source: int, sink: int) -> subprocess.Popen[bytes]:

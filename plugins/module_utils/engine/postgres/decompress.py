@@ -11,7 +11,6 @@ the whole. What it does not ask for it skips.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import subprocess
 import threading
@@ -66,7 +65,7 @@ def readable(archive: str, version: int, only: Collection[int] | None = None) ->
         )
     writer = _Writer(archive, only)
     source, sink = os.pipe()
-    fcntl.fcntl(sink, compress.F_SETPIPE_SZ, compress.PIPE_SIZE)
+    compress.resize(sink, compress.PIPE_SIZE)
     thread = threading.Thread(target=writer.run, args=(sink,), daemon=True)
     with os.fdopen(source, "rb") as stdin:
         thread.start()
@@ -160,7 +159,7 @@ def _decompressed(packed: IO[bytes]) -> Iterator[IO[bytes]]:
         raise OSError("no pipes")
     with child.stdout, child.stderr:
         try:
-            fcntl.fcntl(child.stdout, compress.F_SETPIPE_SZ, compress.PIPE_SIZE)
+            compress.resize(child.stdout.fileno(), compress.PIPE_SIZE)
             yield child.stdout
         except BaseException:
             child.kill()
