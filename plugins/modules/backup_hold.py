@@ -92,7 +92,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.catmaid.admin.plugins.module_utils import _ansible
-from ansible_collections.catmaid.admin.plugins.module_utils.engine.backups import holds, store
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.backups import holds, status, store
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.errors import CatmaidError
 
 
@@ -129,6 +129,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         changed, after = entry is None or bool(reason and reason != before[name]), {name: reason or before[name] or ""}
         if changed and not module.check_mode:
             holds.note(folder, what, name, reason, params["requested_by"])
+            status.publish(folder)
     listed = {key: set(notes.names(key)) for key in (holds.HELD, holds.ACCEPTED)}
     listed[what] = listed[what] - {name} if params["state"] == "absent" else listed[what] | {name}
     return {

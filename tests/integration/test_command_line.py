@@ -133,6 +133,12 @@ def test_judges_like_nagios(program: Program, database: str, dest: str, tmp_path
     manifest = next(Path(dest).rglob("manifest.json"))
     old = json.loads(manifest.read_text())
     old["finished"] = "2020-01-01T00:00:00.000000Z"
+    unreadable = manifest.parent.parent / "half"
+    unreadable.mkdir()
+    (unreadable / "manifest.json").write_text("{")
+    doubtful = program("check", config=config)
+    assert (doubtful.rc, f"cannot be read, such as {unreadable}" in doubtful.out) == (1, True)
+    (unreadable / "manifest.json").unlink()
     fine = program("check", config=config)
     assert fine.rc == 0
     assert fine.out.startswith("CATMAID BACKUP OK - ")

@@ -156,7 +156,7 @@ def test_never_needs_room_for_the_uncompressed_data(big: str, tmp_path: Path) ->
 def test_gets_along_with_the_pipes_that_the_kernel_allows(
     program: Program, database: str, dest: str, tmp_path: Path, unused: Unused
 ) -> None:  # fmt: skip
-    # As the timer's job, or any user: without these rights the kernel lets nobody have long pipes for 70 tables at once.
+    # As the timer's job, or any user: without these rights the kernel lets nobody have 70 long pipes at once.
     limited = ["setpriv", "--bounding-set=-sys_resource,-sys_admin"]
     sql(database, MANY)
     config = configure(tmp_path, databases=[database], dest=dest)

@@ -42,7 +42,7 @@ def test_a_play_holds_a_database_and_its_tasks_work_on_it(lock: Callable[..., Ru
     assert named in dump(database, dest).error
     assert dump(database, dest).result["holder"]["pid"] == pid
     assert named in dump(database, dest, lock_token="wrong").error
-    assert not os.path.exists(dest)
+    assert backups(dest, database) == []
     for check in (True, False):
         assert named in lock(check=check, job="another").error
     by_tcp = {"login_host": "127.0.0.1", "login_user": support.OWNER, "login_password": support.PASSWORD}

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.integration import support
+from tests.integration.cli import Program, configure
 from tests.integration.cluster_fixtures import Cluster
 from tests.integration.support import run_module, sql
 
@@ -76,6 +78,62 @@ def test_a_shrunk_table_fails_the_backup_until_somebody_accepts_it(database: str
     assert dump(database, dest, shrink_percent=0).result["manifest"]["suspicious"] == []
     os.rename(dest, f"{dest} elsewhere")  # without anything to compare with
     assert dump(database, dest).changed
+
+
+def test_a_doubted_backup_is_watched_until_somebody_accepts_it(
+    program: Program, database: str, dest: str, tmp_path: Path
+) -> None:  # fmt: skip
+    metrics = tmp_path / "metrics"
+    metrics.mkdir()
+    settings: dict[str, Any] = {"databases": [database], "dest": dest, "metrics_dir": str(metrics)}
+    config = configure(tmp_path, **settings)
+    assert program("backup", config=config).rc == 0
+
+    def metric(name: str) -> str:
+        (line,) = re.findall(rf"^catmaid_backup_{name}{{.*}} (.*)$", next(metrics.iterdir()).read_text(), re.MULTILINE)
+        return str(line)
+
+    assert (metric("suspicious"), metric("last_run_success")) == ("0", "1")
+    sql(database, "DELETE FROM ONLY treenode WHERE id <= 700")
+    program.json("backup", config=config, rc=1)
+    newest = program.json("list", config=config)["backups"][0]
+    assert (newest["suspicious"], newest["accepted"], newest["held"]) == (True, False, False)
+    assert (metric("suspicious"), metric("last_run_success")) == ("1", "0")
+    assert (metric("size_bytes"), metric("rows")) == (str(newest["bytes"]), str(newest["rows"]))
+    judged = program("check", config=config)
+    assert (judged.rc, "tables have shrunk" in judged.out) == (2, True)
+    assert "suspicious:   tables have shrunk: public.treenode" in program("info", newest["id"], config=config).out
+    # The suspicion stays when the next run gets nowhere at all.
+    broken = configure(tmp_path, "broken", login={"port": 1}, **settings)
+    assert program("backup", config=broken).rc == 1
+    assert metric("suspicious") == "1"
+    assert f"tables have shrunk in {newest['id']}" in program("check", config=config).out
+    assert program("backup", config=config).rc == 1
+
+    newest = program.json("list", config=config)["backups"][0]
+    assert program("hold", newest["id"], "--accept", "--reason", "merged", config=config).rc == 0
+    assert (metric("suspicious"), metric("last_run_success")) == ("0", "1")
+    judged = program("check", config=config)
+    assert (judged.rc, judged.out[:19]) == (0, "CATMAID BACKUP OK -")
+    assert program("hold", newest["id"], "--reason", "the paper", config=config).rc == 0
+    shown = program.json("info", newest["id"], config=config)
+    assert (shown["suspicious"], shown["accepted"], shown["acceptance"]) == (False, True, "merged")
+    assert (shown["held"], shown["hold"]) == (True, "the paper")
+    assert [table["table"] for table in shown["shrunk"]] == ["treenode"]
+    text = program("info", newest["id"], config=config).out
+    assert "held:         the paper" in text
+    assert "accepted:     merged (shrunk: public.treenode)" in text
+    assert "held, accepted" in program("list", config=config).out
+    # Taken back, it is doubted as before.
+    assert program("hold", newest["id"], "--accept", "--release", config=config).rc == 0
+    assert metric("suspicious") == "1"
+    assert program("check", config=config).rc == 2
+    # By the module, too.
+    accepted = {"id": newest["id"], "state": "accepted", "reason": "merged"}
+    assert run_module("backup_hold", dest=dest, database=database, **accepted).changed
+    assert metric("suspicious") == "0"
+    assert program("check", config=config).rc == 0
+    assert program("backup", config=config).rc == 0
 
 
 def test_an_accepted_backup_is_what_the_next_one_is_compared_with(database: str, dest: str) -> None:

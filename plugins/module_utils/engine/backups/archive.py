@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
+from typing import Any
 
 from .. import files, locks
 from ..catmaid import facts
@@ -60,45 +61,57 @@ def prepare(request: Request) -> Prepared:
 def create(request: Request) -> tuple[Prepared, store.Backup]:
     """Make a backup, unless a young one is there; return it and what was found before."""
     doing = f"backing up database {request.database}"
-    key = identity.database_key(request.server, request.database)
-    with locks.hold(key, doing, request.lock_wait, request.lock_token):
-        return _create(request, doing)
-
-
-def _create(request: Request, doing: str) -> tuple[Prepared, store.Backup]:
     mounts.check(request.dest, doing)
     folder = store.folder(request.dest, request.database)
-    with _private():
-        try:
-            os.makedirs(folder, mode=0o700, exist_ok=True)
-        except OSError as error:
-            raise CatmaidError(doing, f"cannot make {folder}: {error.strerror}", "Name another dest.") from error
-        lock = files.lock(os.path.join(folder, store.LOCK), doing, request.lock_wait)
-        with lock, status.recording(folder, "backup", request.requested_by) as noted:
-            store.remove_partials(folder)
-            prepared = prepare(request)
-            if prepared.young:
-                noted[status.UNCHANGED] = True
-                return prepared, prepared.young
-            if prepared.room and request.room:
-                prune.make_room(request.room, prepared.room)
-                prepared = replace(prepare(replace(request, room=None)), room=prepared.room)
-            partial = os.path.join(folder, store.PARTIAL + prepared.id)
-            final = os.path.join(folder, prepared.id)
+    with ExitStack() as stack:
+        with status.noting_refusal(folder, "backup", request.requested_by):
             try:
-                writing.write(request, prepared, partial)
-                os.rename(partial, final)
-                files.sync_folder(folder)
-            except OSError as error:
-                store.remove(partial)
-                raise CatmaidError(doing, f"cannot write to {folder}: {error.strerror or error}") from error
+                key = identity.database_key(request.server, request.database)
+                stack.enter_context(locks.hold(key, doing, request.lock_wait, request.lock_token))
             except BaseException:
-                store.remove(partial)
+                with suppress(CatmaidError):
+                    _make_folder(folder, doing)  # the first run of all is noted, too
                 raise
-            backup = store.look(final)
-            noted.update(status.facts(backup))
-            shrink.refuse(backup, doing)
-            return prepared, backup
+            _make_folder(folder, doing)
+            stack.enter_context(_private())
+            stack.enter_context(files.lock(os.path.join(folder, store.LOCK), doing, request.lock_wait))
+        noted = stack.enter_context(status.recording(folder, "backup", request.requested_by))
+        return _create(request, folder, doing, noted)
+
+
+def _create(request: Request, folder: str, doing: str, noted: dict[str, Any]) -> tuple[Prepared, store.Backup]:
+    store.remove_partials(folder)
+    prepared = prepare(request)
+    if prepared.young:
+        noted[status.UNCHANGED] = True
+        return prepared, prepared.young
+    if prepared.room and request.room:
+        prune.make_room(request.room, prepared.room)
+        prepared = replace(prepare(replace(request, room=None)), room=prepared.room)
+    partial = os.path.join(folder, store.PARTIAL + prepared.id)
+    final = os.path.join(folder, prepared.id)
+    try:
+        writing.write(request, prepared, partial)
+        os.rename(partial, final)
+        files.sync_folder(folder)
+    except OSError as error:
+        store.remove(partial)
+        raise CatmaidError(doing, f"cannot write to {folder}: {error.strerror or error}") from error
+    except BaseException:
+        store.remove(partial)
+        raise
+    backup = store.look(final)
+    noted.update(status.facts(backup))
+    shrink.refuse(backup, doing)
+    return prepared, backup
+
+
+def _make_folder(folder: str, doing: str) -> None:
+    try:
+        with _private():
+            os.makedirs(folder, mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise CatmaidError(doing, f"cannot make {folder}: {error.strerror}", "Name another dest.") from error
 
 
 @contextmanager

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -69,7 +70,7 @@ def _vanished(verdict: Verdict, config: Config, name: str) -> None:
 
 def _database(verdict: Verdict, config: Config, name: str, max_age: int, critical: int) -> None:
     folder = store.folder(config.dest, name)
-    document = status.load(folder)
+    document = status.judged(folder, status.load(folder))
     listing = store.listing(config.dest, name)
     newest = listing.newest()
     about: dict[str, Any] = {"newest": newest.id if newest else None, "status": document}
@@ -89,6 +90,7 @@ def _database(verdict: Verdict, config: Config, name: str, max_age: int, critica
         verdict.add(WARNING, f"{name}: the newest backup is from the future, {span(-age)} ahead: look at the clock")
     else:
         verdict.fine.append(f"{name}: {newest.id} is {span(max(age, 0))} old, {size} bytes, {rows} rows")
+    _doubts(verdict, name, listing, newest, document)
     damaged = [backup.id for backup in listing.backups if not backup.sound]
     if damaged:
         verdict.add(WARNING, f"{name}: {len(damaged)} damaged, such as {damaged[0]}")
@@ -98,6 +100,16 @@ def _database(verdict: Verdict, config: Config, name: str, max_age: int, critica
         f"'{label} size'={size}B",
         f"'{label} rows'={rows}",
     ]
+
+
+def _doubts(verdict: Verdict, name: str, listing: store.Listing, newest: store.Backup, document: Any) -> None:
+    """Add what nobody knows for certain: a backup that lost rows, and folders that may or may not be backups."""
+    last = (document.get("backup") or {}).get("last") or {}
+    if newest.suspicious and (last.get("ok", True) or last.get("id") != newest.id):  # else that run has told it
+        verdict.add(CRITICAL, f"{name}: tables have shrunk in {newest.id}, and nobody has accepted that")
+    unreadable = [path for path in listing.incomplete if not os.path.basename(path).startswith(store.PARTIAL)]
+    if unreadable:
+        verdict.add(WARNING, f"{name}: {len(unreadable)} with a manifest that cannot be read, such as {unreadable[0]}")
 
 
 def _sections(document: dict[str, Any]) -> Iterator[tuple[int, str]]:
@@ -111,18 +123,34 @@ def _sections(document: dict[str, Any]) -> Iterator[tuple[int, str]]:
 
 
 def _job(verdict: Verdict, last: dict[str, Any], names: list[str]) -> None:
-    """Add a failure of the job that no database tells: it was refused, did not reach the server, or a hook failed."""
+    """Add the failures of the job that no database's status tells: it did not reach the server, or a hook failed."""
     running = last.get("running")
     if running:
         if not status.alive(running):
             verdict.add(CRITICAL, f"the job of {last['started']}: {job.SILENT}")
         return
-    if not last or last["ok"] or any("failed: " in text for _code, text in verdict.problems):
+    if not last or last["ok"]:
         return
-    # Made good since by somebody's backup outside of the job.
-    later = [verdict.databases[name]["status"].get("backup", {}).get("success") for name in names]
-    if not names or not all(success and success["finished"] > last["finished"] for success in later):
-        verdict.add(CRITICAL, f"the job of {last['finished']} failed: {last['message']}")
+    for name in names:
+        about = last["databases"].get(name, {"ok": True})
+        document = verdict.databases[name]["status"]
+        if not about["ok"] and not _is_told(document, about.get("step", ""), last) and not _is_good(document, last):
+            verdict.add(CRITICAL, f"{name}: the job of {last['finished']} failed: {about['message']}")
+    problems = [last.get("error"), *last.get("hooks", [])]
+    if any(problems) and not (names and all(_is_good(verdict.databases[name]["status"], last) for name in names)):
+        verdict.add(CRITICAL, f"the job of {last['finished']} failed: {'; '.join(filter(None, problems))}")
+
+
+def _is_told(document: dict[str, Any], step: str, job_: dict[str, Any]) -> bool:
+    """Tell whether the status of a database knows how the step ended at which the job failed, or a later run of it."""
+    last = (document.get(step) or {}).get("last") or {"finished": ""}
+    return bool(last["finished"] >= job_["started"])
+
+
+def _is_good(document: dict[str, Any], job_: dict[str, Any]) -> bool:
+    """Tell whether a failure was made good since by somebody's backup outside of the job."""
+    success = (document.get("backup") or {}).get("success") or {"finished": ""}
+    return bool(success["finished"] > job_["finished"])
 
 
 def span(seconds: int) -> str:

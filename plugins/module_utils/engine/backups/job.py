@@ -38,10 +38,10 @@ def run(config: Config, job: str, say: Say, progress: ReportProgress | None = No
         wrong = [f"{name}: {about['message']}" for name, about in report["databases"].items() if not about["ok"]]
         report["message"] = "; ".join(wrong)
     except CatmaidError as error:
-        report["message"] = str(error)
+        report["message"] = report["error"] = str(error)
         say(f"FAILED: {error}")
     except BaseException as error:
-        report["message"] = f"{type(error).__name__}: {error}".rstrip(": ")
+        report["message"] = report["error"] = f"{type(error).__name__}: {error}".rstrip(": ")
         _finish(config, report, say)
         raise
     report["ok"] = not report["message"]
@@ -127,6 +127,7 @@ def report_lost(config: Config, invocation: str, say: Say) -> Report | None:
         report = {**last, "message": f"the job that began at {last['started']} is no more: {SILENT}"}
     else:
         report = {**_report(config, "timer"), "message": "the job could not even begin: see the journal of its unit"}
+    report["error"] = report["message"]
     for parent in status.folders(config.dest):
         status.settle(parent, report["message"])
     report["invocation"] = invocation
@@ -136,10 +137,10 @@ def report_lost(config: Config, invocation: str, say: Say) -> Report | None:
 def _one(config: Config, database: str, job: str, say: Say, progress: ReportProgress | None) -> Report:
     """Do all steps for one database; the first that fails is the last."""
     folder = store.folder(config.dest, database)
-    about: Report = {"ok": False, "message": ""}
+    about: Report = {"ok": False, "message": "", "step": "backup"}
     try:
         _steps(config, database, job, say, progress, about)
-        about["ok"] = True
+        about.update(ok=True, step="watch")
     except CatmaidError as error:
         about["message"] = str(error)
     try:
@@ -166,10 +167,12 @@ def _steps(config: Config, database: str, job: str, say: Say, progress: ReportPr
     else:
         seconds = backup.manifest["seconds"]["all"]
         say(f"{database}: backup {backup.id} is verified: {about['bytes']} bytes, {rows} rows, {seconds:.1f} s")
+    about["step"] = "copy"
     outcomes = copy(config, database, lambda line: say(f"{database}: {line}"))
     about["targets"] = {outcome.target: outcome.ok for outcome in outcomes}
     if copies.failure(outcomes):
         raise CatmaidError(f"copying the backups of {database}", copies.failure(outcomes))
+    about["step"] = "prune"
     if config.policy:
         decision = prune.run(pruning(config, database, job)).decision
         about.update(gone=decision.gone, kept=list(decision.kept))
@@ -185,6 +188,8 @@ def _report(config: Config, job: str) -> Report:
         "job": job,
         "ok": False,
         "message": "",
+        "error": "",
+        "hooks": [],
         "started": store.format_time(store.now()),
         "finished": None,
         "databases": {},
@@ -212,7 +217,8 @@ def _finish(config: Config, report: Report, say: Say) -> Report:
         say(f"FAILED: {problem}")
     if problems:
         made = " (the backups are there)" if report["ok"] else ""
-        report["message"] = "; ".join(filter(None, [report["message"], f"{'; '.join(problems)}{made}"]))
+        report["hooks"] = [f"{problem}{made}" for problem in problems]
+        report["message"] = "; ".join(filter(None, [report["message"], *report["hooks"]]))
         report["ok"] = False
     report["running"] = None
     _save(config, report)

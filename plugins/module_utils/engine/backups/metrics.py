@@ -27,7 +27,7 @@ HELP = {
     "kept": "Backups that the last pruning kept.",
     "target_last_success_timestamp_seconds": "When the newest backup was last copied to this target and verified.",
 }
-# What a run noted beside its success, and the metric that shows it.
+# What a run noted beside its success, or of a backup that it doubts, and the metric that shows it.
 FACTS = {"bytes": "size_bytes", "rows": "rows", "suspicious": "suspicious", "kept": "kept"}
 WHAT = {"backup": "backup", "copy": "copying", "prune": "pruning", "verify": "verification", "drill": "restore drill"}
 
@@ -54,7 +54,8 @@ def render(folder: str, database: str, document: Mapping[str, Any]) -> str:
         if success:
             values.append(("last_success_timestamp_seconds", _time(success["finished"]), {}))
             values.append(("duration_seconds", success["seconds"], {}))
-            values += [(name, float(success[fact]), {}) for fact, name in FACTS.items() if fact in success]
+        facts = {**success, **(about.get("newest") or {})}
+        values += [(name, float(facts[fact]), {}) for fact, name in FACTS.items() if fact in facts]
         for target, finished in sorted((about.get("targets") or {}).items()):
             values.append(("target_last_success_timestamp_seconds", _time(finished), {"target": target}))
         for name, value, more in values:

@@ -14,12 +14,12 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from .. import files
 from ..errors import CatmaidError
-from . import metrics, store
+from . import holds, metrics, store
 
 NAME = "status.json"
 SECTIONS = ("backup", "copy", "prune", "verify", "drill")
@@ -64,10 +64,8 @@ def record(folder: str, section: str, values: Mapping[str, Any]) -> Document:
             files.write_json(path(folder), document)
     except OSError as error:
         raise CatmaidError(doing, error.strerror or str(error), "Make the folder of the backups writable.") from error
-    try:
-        metrics.publish(folder, document)
-    except CatmaidError:
-        pass
+    with suppress(CatmaidError):
+        metrics.publish(folder, judged(folder, document))
     return document
 
 
@@ -77,8 +75,8 @@ def watch(folder: str, database: str, directory: str) -> None:
     wanted = {"database": database, "metrics": directory}
     if document.get("watched", {**wanted, "metrics": ""}) != wanted:
         metrics.withdraw(folder, document)
-        document = record(folder, "watched", wanted)
-    metrics.publish(folder, document)
+        record(folder, "watched", wanted)
+    metrics.publish(folder, judged(folder, load(folder)))
 
 
 def settle(folder: str, message: str) -> list[str]:
@@ -109,17 +107,37 @@ def recording(folder: str, section: str, job: str = "") -> Iterator[dict[str, An
     try:
         yield facts
     except BaseException as error:
-        _failed(folder, section, _run(started, clock, job), error)
+        last = _failed(_run(started, clock, job), facts, error)
+        _note_failure(folder, section, {"running": None, "last": last, **_newest(section, facts)})
         raise
     if facts.pop(UNCHANGED, False):
-        record(folder, section, {"running": None})
+        before = (load(folder).get(section) or {}).get("last") or {"ok": True}
+        # There was nothing to do, so what failed before has been made good.
+        good = {} if before["ok"] else {"last": {**_run(started, clock, job), "ok": True, "message": ""}}
+        record(folder, section, {"running": None, **good})
         return
     message = facts.pop(FAILED, "")
     run = {**_run(started, clock, job), **facts}
     if message:
         record(folder, section, {"running": None, "last": {**run, "ok": False, "message": message[:MESSAGE_LIMIT]}})
         return
-    record(folder, section, {"running": None, "last": {**run, "ok": True, "message": ""}, "success": run})
+    last = {**run, "ok": True, "message": ""}
+    record(folder, section, {"running": None, "last": last, "success": run, **_newest(section, facts)})
+
+
+@contextmanager
+def noting_refusal(folder: str, section: str, job: str = "") -> Iterator[None]:
+    """Note as the last run of ``section`` what keeps it from even starting: no login, or somebody else's lock.
+
+    The mark "running" is not touched: it belongs to whoever is at work.
+    """
+    started, clock = store.now(), time.monotonic()
+    try:
+        yield
+    except BaseException as error:
+        if os.path.isdir(folder):
+            _note_failure(folder, section, {"last": _failed(_run(started, clock, job), {}, error)})
+        raise
 
 
 def facts(backup: store.Backup) -> dict[str, Any]:
@@ -136,6 +154,26 @@ def lost(document: Document) -> dict[str, dict[str, Any]]:
     """Return the sections whose process ended without a word, with the mark that each left."""
     marks = {name: (document.get(name) or {}).get("running") for name in SECTIONS}
     return {name: mark for name, mark in marks.items() if mark and not alive(mark)}
+
+
+def judged(folder: str, document: Document) -> Document:
+    """Return the status as it is to be judged now: a suspicion that somebody has found to be wrong is no failure."""
+    about = document.get("backup") or {}
+    last, newest = about.get("last") or {}, about.get("newest") or {}
+    notes = holds.load(folder)
+    changes: Document = {}
+    if last.get("suspicious") and notes.accepted(last["id"]):
+        good = {**last, "suspicious": False}
+        changes.update(last={**good, "ok": True, "message": ""}, success=good)
+    if newest.get("suspicious") and notes.accepted(newest["id"]):
+        changes["newest"] = {**newest, "suspicious": False}
+    return {**document, "backup": {**about, **changes}} if changes else document
+
+
+def publish(folder: str) -> None:
+    """Let the metrics show what somebody has decided about a backup; what cannot be written the next job tells."""
+    with suppress(CatmaidError):
+        metrics.publish(folder, judged(folder, load(folder)))
 
 
 def alive(mark: Mapping[str, Any]) -> bool:
@@ -155,10 +193,19 @@ def born(pid: int) -> str | None:
         return None
 
 
-def _failed(folder: str, section: str, run: Mapping[str, Any], error: BaseException) -> None:
+def _newest(section: str, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what to note of a backup that was made, whether its run was a success or it is suspicious."""
+    return {"newest": dict(facts)} if section == "backup" and "id" in facts else {}
+
+
+def _failed(run: Mapping[str, Any], facts: Mapping[str, Any], error: BaseException) -> dict[str, Any]:
     message = str(error) if isinstance(error, CatmaidError) else f"{type(error).__name__}: {error}".rstrip(": ")
+    return {**run, **facts, "ok": False, "message": message[:MESSAGE_LIMIT]}
+
+
+def _note_failure(folder: str, section: str, values: Mapping[str, Any]) -> None:
     try:
-        record(folder, section, {"running": None, "last": {**run, "ok": False, "message": message[:MESSAGE_LIMIT]}})
+        record(folder, section, values)
     except (CatmaidError, OSError):
         pass  # what went wrong before is what has to be told; a folder that cannot be written is part of it
 

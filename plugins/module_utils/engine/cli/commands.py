@@ -46,7 +46,7 @@ def list_backups(config: Config, options: argparse.Namespace) -> int:
     for one in found.backups:
         about = output.backup(one)
         state = "ok" if one.sound else f"DAMAGED: {'; '.join(one.problems[:3])}"
-        marks = [mark for mark in ("held", "suspicious") if getattr(one, mark, False)]
+        marks = [mark for mark in ("held", "suspicious", "accepted") if getattr(one, mark)]
         rows.append(
             (
                 one.id,
@@ -68,7 +68,9 @@ def info(config: Config, options: argparse.Namespace) -> int:
     """Show one backup."""
     one = chosen.one(config, options.id, options.database)
     if options.json:
-        output.show_json({**one.manifest, "path": one.path, "problems": one.problems})
+        shrunk = one.manifest.get("suspicious") or []
+        told_of = {"path": one.path, "problems": one.problems, "shrunk": shrunk}
+        output.show_json({**one.manifest, **told_of, **output.marks(one)})
         return DONE
     found = one.manifest
     source, postgresql = found.get("source") or {}, found.get("postgresql") or {}
@@ -86,6 +88,13 @@ def info(config: Config, options: argparse.Namespace) -> int:
         "PostgreSQL": f"{postgresql.get('server')}, PostGIS {postgresql.get('postgis') or 'none'}",
         "state": "ok" if one.sound else f"DAMAGED: {'; '.join(one.problems)}",
     }
+    if one.held:
+        lines["held"] = one.hold
+    shrunk = ", ".join(f"{table['schema']}.{table['table']}" for table in found.get("suspicious") or [])
+    if one.suspicious:
+        lines["suspicious"] = f"tables have shrunk: {shrunk}"
+    if one.accepted:
+        lines["accepted"] = " ".join(filter(None, [one.accepted, f"(shrunk: {shrunk})" if shrunk else ""]))
     output.show(*(f"{name + ':':<14}{text}" for name, text in lines.items()))
     for left in found["left_out"]:
         output.show(

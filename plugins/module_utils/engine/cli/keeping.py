@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 
-from ..backups import comparison, copies, holds, job, prune, store
+from ..backups import comparison, copies, holds, job, prune, status, store
 from ..backups.config import Config
 from ..errors import CatmaidError
 from . import chosen, output
@@ -73,6 +73,7 @@ def hold(config: Config, options: argparse.Namespace) -> int:
         holds.forget(folder, what, one.id)
     else:
         holds.note(folder, what, one.id, options.reason, chosen.who())
+    status.publish(folder)
     decided = holds.load(folder).entries.get(what, {}).get(one.id)
     if options.json:
         output.show_json({"id": one.id, what: decided})

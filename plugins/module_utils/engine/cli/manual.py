@@ -49,9 +49,9 @@ DESCRIPTION
   For each database of the configuration: makes a backup, reads all of it back, copies it to the targets, prunes what
   is too old, and notes how that went. What fails for one database keeps no other from its turn, and nothing is pruned
   where something failed. At the end the commands of hooks.on_success or hooks.on_failure are run, each with the report
-  as JSON on its standard input and with CATMAID_RESULT (ok, failed), CATMAID_MESSAGE, CATMAID_INSTANCE,
-  CATMAID_DATABASES, CATMAID_JOB and CATMAID_HOST in its environment. A hook that fails, or takes longer than
-  hooks.timeout seconds, makes the job fail; the backups stay.
+  as JSON on its standard input and with CATMAID_RESULT (ok, failed), CATMAID_MESSAGE (2000 characters of it),
+  CATMAID_INSTANCE, CATMAID_DATABASES (a JSON list of names), CATMAID_JOB and CATMAID_HOST in its environment. A hook
+  that fails, or takes longer than hooks.timeout seconds, makes the job fail; the backups stay.
 
   It prints one line for each thing that happens, and now and then how far it is.
 
@@ -78,7 +78,8 @@ EXAMPLES
 INFO = f"""\
 DESCRIPTION
   Shows what one backup holds: versions, migrations, rows, what was left out and how that comes back. --json shows the
-  whole manifest. Without an ID it is the newest sound backup.
+  whole manifest, whether the backup is held, suspicious or accepted and why, and which tables have shrunk. Without an
+  ID it is the newest sound backup.
 
 {EXIT_CODES}
 EXAMPLES
@@ -105,8 +106,10 @@ DESCRIPTION
 
 EXIT STATUS
   0  OK
-  1  WARNING: the newest verified backup is older than --max-age, a damaged one lies there, or pruning failed
-  2  CRITICAL: it is older than --critical, there is none, or the last backup, copy or verification failed or was killed
+  1  WARNING: the newest verified backup is older than --max-age, one that is damaged or cannot be read lies there, or
+     pruning failed
+  2  CRITICAL: it is older than --critical or suspicious, there is none, or the last backup, copy, verification or hook
+     failed or was killed
   3  UNKNOWN: the configuration, or the folder, cannot be read
 
 EXAMPLES

@@ -92,4 +92,16 @@ def backup(one: store.Backup) -> dict[str, Any]:
         "requested_by": manifest.get("requested_by", ""),
         "sound": one.sound,
         "problems": one.problems,
+        **marks(one),
+    }
+
+
+def marks(one: store.Backup) -> dict[str, Any]:
+    """Return what people and the guard against loss have to say about a backup, and why."""
+    return {
+        "held": one.held,
+        "hold": one.hold,
+        "suspicious": one.suspicious,
+        "accepted": bool(one.accepted),
+        "acceptance": one.accepted,
     }

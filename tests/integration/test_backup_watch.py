@@ -1,0 +1,117 @@
+# Copyright (c) 2026, catmaid.admin contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is noted of a job that failed, and how check judges that: no failure hides another one."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.backups import store
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.postgres.server import Server
+
+from tests.integration.cli import Program, configure
+from tests.integration.cluster_fixtures import APPLICATION, PASSWORD, Cluster
+from tests.integration.support import run_module
+from tests.integration.test_pg_dump import backups
+from tests.integration.test_pg_dump_faults import wait_for
+
+
+def test_a_login_that_fails_is_noted_and_watched(
+    program: Program, cluster: Cluster, managed: str, dest: str, tmp_path: Path, pgpass: Callable[..., str]
+) -> None:  # fmt: skip
+    metrics = tmp_path / "metrics"
+    metrics.mkdir()
+    login = {"host": cluster.name, "port": cluster.port, "user": APPLICATION}
+    settings = {"databases": [managed], "dest": dest, "metrics_dir": str(metrics)}
+    config = configure(tmp_path, login={**login, "password": "wrong"}, **settings)
+
+    def run(succeeds: bool, message: str) -> None:
+        assert program("backup", config=config).rc == (0 if succeeds else 1)
+        about = json.loads(next(Path(dest).rglob("status.json")).read_text())["backup"]
+        assert (about.get("running"), about["last"]["ok"]) == (None, succeeds)
+        assert message in about["last"]["message"]
+        assert about["last"]["job"]
+        assert re.search(rf"^catmaid_backup_last_run_success{{.*}} {int(succeeds)}$", _only(metrics), re.MULTILINE)
+        judged = program("check", config=config)
+        assert judged.rc == (0 if succeeds else 2)
+        assert message in judged.out
+
+    run(False, "password authentication failed")  # before there is any backup
+    config = configure(tmp_path, login={**login, "password": PASSWORD}, **settings)
+    run(True, "")
+    config = configure(tmp_path, login={**login, "pgpass": pgpass(cluster.passline(), 0o644)}, **settings)
+    run(False, "its mode is 0644")
+    config = configure(tmp_path, login={**login, "password": PASSWORD}, **settings)
+    cluster.control("stop", "--mode=fast")
+    try:
+        run(False, "connecting to database")
+    finally:
+        cluster.control("start")
+    # Nothing new is made where a young one is there, and yet all is well again.
+    config = configure(tmp_path, login={**login, "password": PASSWORD}, dump={"min_age": "1h"}, **settings)
+    run(True, "")
+    assert len(backups(dest, managed)) == 1
+    # Who only looks notes nothing.
+    before = next(Path(dest).rglob("status.json")).read_bytes()
+    wrong = {**cluster.login, "login_password": "wrong"}
+    assert "authentication" in run_module("pg_dump", check=True, login_db=managed, dest=dest, **wrong).error
+    assert next(Path(dest).rglob("status.json")).read_bytes() == before
+
+
+def test_a_lock_that_is_refused_is_noted_and_leaves_the_mark_of_who_has_it(
+    program: Program, server: Server, database: str, dest: str, tmp_path: Path
+) -> None:  # fmt: skip
+    config = configure(tmp_path, databases=[database], dest=dest)
+    other = configure(tmp_path, "other", databases=[database], dest=dest)
+    status = Path(dest, store.safe(database), "status.json")
+    with server.connect(database) as connection, connection.cursor() as cursor:
+        cursor.execute("LOCK TABLE treenode IN ACCESS EXCLUSIVE MODE")  # the first one cannot get on
+        running = program.start("backup", config=config)
+        wait_for(status.exists)
+        assert "it is locked by" in program("backup", config=other).err
+        about = json.loads(status.read_text())["backup"]
+        assert "it is locked by" in about["last"]["message"]
+        assert about["running"]["pid"] == running.pid
+    output = running.communicate(timeout=100)[0]
+    assert running.returncode == 0, output
+    about = json.loads(status.read_text())["backup"]
+    assert (about["last"]["ok"], about["running"]) == (True, None)
+    assert [program("check", config=one).rc for one in (config, other)] == [0, 0]
+
+
+def test_each_failure_is_judged_by_itself(
+    program: Program, database: str, dest: str, tmp_path: Path, unused: Callable[[], str]
+) -> None:  # fmt: skip
+    # One database cannot be pruned, which is a warning; the other's folder cannot be made, of which no status tells.
+    missing = unused()
+    settings = {"dest": dest, "retention": {"last": 1, "max_bytes": "1"}}
+    Path(dest).mkdir(mode=0o700)
+    Path(dest, store.safe(missing)).touch()
+    config = configure(tmp_path, databases=[database, missing], **settings)
+    assert program("backup", config=config).rc == 1
+    judged = program("check", config=config)
+    assert judged.rc == 2
+    assert "prune of " in judged.out
+    assert f"{missing}: the job of " in judged.out
+    assert "cannot make" in judged.out
+
+    config = configure(tmp_path, databases=[database], hooks={"on_failure": [["/bin/false"]]}, **settings)
+    assert program("backup", config=config).rc == 1
+    judged = program("check", config=config)
+    assert judged.rc == 2
+    assert "prune of " in judged.out
+    assert "running the hook /bin/false" in judged.out
+    config = configure(tmp_path, databases=[database], dest=dest)
+    assert run_module("pg_dump", login_db=database, dest=dest).changed
+    assert run_module("backup_prune", database=database, dest=dest, keep_last=1).changed
+    judged = program("check", config=config)
+    assert (judged.rc, judged.out[:19]) == (0, "CATMAID BACKUP OK -")
+
+
+def _only(folder: Path) -> str:
+    (path,) = folder.iterdir()
+    return path.read_text()
