@@ -128,6 +128,31 @@ def test_an_unwritable_folder_fails_and_is_told(
         subprocess.run(["umount", dest], check=True)
 
 
+def test_a_hook_that_leaves_something_behind_holds_nobody_up(
+    program: Program, database: str, dest: str, tmp_path: Path
+) -> None:  # fmt: skip
+    hooks = {"on_success": [["/bin/sh", "-c", f"sleep 1000 & echo $! > {tmp_path}/left; echo said >&2; exit 3"]]}
+    config = configure(tmp_path, databases=[database], dest=dest, hooks=hooks)
+    try:
+        assert "sh failed with code 3: said" in program("backup", config=config).err
+    finally:
+        os.kill(int((tmp_path / "left").read_text()), signal.SIGKILL)
+
+
+def test_a_long_message_is_told(program: Program, dest: str, tmp_path: Path) -> None:
+    # As a variable it would be longer than the kernel lets one be.
+    names = [f"{'long ' * 30}{number}" for number in range(250)]
+    hooks = remembering(tmp_path)
+    for variable in ("MESSAGE", "DATABASES"):
+        hooks["on_failure"].append(["/bin/sh", "-c", f'printf %s "$CATMAID_{variable}" > {tmp_path}/{variable}'])
+    config = configure(tmp_path, databases=names, dest=dest, login={"port": 1}, hooks=hooks)
+    assert program("backup", config=config).rc == 1
+    (report,) = told(tmp_path, "failure")
+    assert len(report["message"]) > 131_072
+    assert (tmp_path / "MESSAGE").read_text() == report["message"][:2000]
+    assert json.loads((tmp_path / "DATABASES").read_text()) == names
+
+
 @pytest.mark.parametrize("metrics", ["missing", "gone later"])
 def test_makes_the_backup_although_nobody_can_watch(
     program: Program, database: str, dest: str, tmp_path: Path, metrics: str
@@ -265,7 +290,9 @@ def test_tidies_up_and_tells_when_it_is_stopped(
     program: Program, database: str, dest: str, tmp_path: Path
 ) -> None:  # fmt: skip
     sql(database, INCOMPRESSIBLE)
-    config = configure(tmp_path, databases=[database], dest=dest, hooks=remembering(tmp_path))
+    hooks = remembering(tmp_path)
+    hooks["on_failure"].append(["/bin/sh", "-c", f"kill -TERM $$; touch {tmp_path}/deaf"])
+    config = configure(tmp_path, databases=[database], dest=dest, hooks=hooks)
     running = program.start("backup", config=config)
     wait_for(lambda: support.processes("pg_dump", dest))
     running.terminate()
@@ -276,6 +303,7 @@ def test_tidies_up_and_tells_when_it_is_stopped(
     assert backups(dest, database) == []
     assert not support.processes("pg_dump", dest)
     assert "by SIGTERM" in told(tmp_path, "failure")[0]["message"]
+    assert not (tmp_path / "deaf").exists()  # a hook can be ended, too
     assert "by SIGTERM" in program("check", config=config).out
 
 

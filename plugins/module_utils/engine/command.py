@@ -8,13 +8,14 @@ from __future__ import annotations
 import ctypes
 import os
 import pwd
+import select
 import signal
 import subprocess
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -23,6 +24,10 @@ from .errors import CatmaidError
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 STDERR_LINES = 60  # what is kept for messages; the memory of a job stays flat however much a child complains
 STDOUT_LIMIT = 64 * 1024 * 1024
+BLOCK = 65536
+PIPE_AT_MOST = 1024 * 1024  # what a pipe holds at most, unless root has made it longer
+LOOK_EVERY = 100  # milliseconds
+LINGER = 2.0  # seconds in which what a program has left in the background may still write something
 PR_SET_PDEATHSIG = 1
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -85,14 +90,15 @@ def run(
         on_start(process)
     stderr: deque[str] = deque(maxlen=STDERR_LINES)
     out: list[bytes] = []
-    readers = [threading.Thread(target=_read_lines, args=(process.stderr, stderr, on_stderr), daemon=True)]
+    over = threading.Event()
+    helpers = [threading.Thread(target=_read_lines, args=(process.stderr, over, stderr, on_stderr), daemon=True)]
     if process.stdout is not None:
-        readers.append(threading.Thread(target=_read_all, args=(process.stdout, out), daemon=True))
-    for reader in readers:
-        reader.start()
+        helpers.append(threading.Thread(target=_read_all, args=(process.stdout, over, out), daemon=True))
+    if stdin is not None:
+        helpers.append(threading.Thread(target=_feed, args=(process.stdin, over, stdin.encode()), daemon=True))
+    for helper in helpers:
+        helper.start()
     try:
-        if stdin is not None and process.stdin is not None:
-            _feed(process.stdin, stdin)
         rc = process.wait(timeout)
     except subprocess.TimeoutExpired as error:
         end(process)
@@ -100,8 +106,8 @@ def run(
     except BaseException:
         end(process)
         raise
-    for reader in readers:
-        reader.join()
+    finally:
+        _let_finish(helpers, over)
 
     result = Result(
         argv=args,
@@ -179,29 +185,79 @@ def _identity(user: str | None) -> dict[str, Any]:
 
 
 def end_with_parent() -> None:
-    """Ask the kernel, between fork and exec, to end this child with the thread that starts it."""
+    """Make ready, between fork and exec, for the kernel to end this child with the thread that starts it.
+
+    Who is being ended ignores a second signal; its children do not.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def _feed(pipe: IO[bytes], text: str) -> None:
-    try:
-        pipe.write(text.encode())
-        pipe.close()
-    except BrokenPipeError:
-        pass  # the program did not want its input: its code and stderr tell why
+def _let_finish(helpers: Sequence[threading.Thread], over: threading.Event) -> None:
+    """Wait for those at the pipes of a program that has ended; not for what it has left in the background.
+
+    That may hold the pipes open for ever. What the program itself has written is in them, and is read.
+    """
+    deadline = time.monotonic() + LINGER
+    for helper in helpers:
+        helper.join(max(0.0, deadline - time.monotonic()))
+    over.set()
+    for helper in helpers:
+        helper.join()
 
 
-def _read_lines(pipe: IO[bytes] | None, lines: deque[str], seen: Callable[[str], None] | None) -> None:
-    for raw in pipe or ():
-        line = raw.decode("utf-8", "replace").rstrip("\n")
+def _feed(pipe: IO[bytes], over: threading.Event, content: bytes) -> None:
+    """Write ``content`` to a program that need not read it."""
+    os.set_blocking(pipe.fileno(), False)
+    ready = select.poll()
+    ready.register(pipe, select.POLLOUT)
+    rest = memoryview(content)
+    with suppress(BrokenPipeError), pipe:  # it did not want its input: its code and stderr tell why
+        while rest and not over.is_set():
+            if ready.poll(LOOK_EVERY):
+                rest = rest[os.write(pipe.fileno(), rest) :]
+
+
+def _blocks(pipe: IO[bytes], over: threading.Event) -> Iterator[bytes]:
+    """Yield what comes through a pipe until all ends at the other side are closed; once ``over``, what is in it yet."""
+    ready = select.poll()
+    ready.register(pipe, select.POLLIN)
+    left = PIPE_AT_MOST
+    with pipe:
+        while left > 0:
+            last = over.is_set()
+            if ready.poll(0 if last else LOOK_EVERY):
+                block = os.read(pipe.fileno(), BLOCK)
+                if not block:
+                    return
+                left -= len(block) if last else 0
+                yield block
+            elif last:
+                return
+
+
+def _read_lines(
+    pipe: IO[bytes], over: threading.Event, lines: deque[str], seen: Callable[[str], None] | None
+) -> None:  # fmt: skip
+    def take(raw: bytes) -> None:
+        line = raw.decode("utf-8", "replace")
         lines.append(line)
         if seen:
             seen(line)
 
+    rest = b""
+    for block in _blocks(pipe, over):
+        *whole, rest = (rest + block).split(b"\n")
+        for raw in whole:
+            take(raw)
+    if rest:
+        take(rest)
 
-def _read_all(pipe: IO[bytes], parts: list[bytes]) -> None:
+
+def _read_all(pipe: IO[bytes], over: threading.Event, parts: list[bytes]) -> None:
     size = 0
-    for block in iter(lambda: pipe.read(65536), b""):
+    for block in _blocks(pipe, over):
         size += len(block)
         if size <= STDOUT_LIMIT:
             parts.append(block)

@@ -14,6 +14,7 @@ from .. import command
 from ..errors import CatmaidError
 
 OUTPUT_LIMIT = 500
+MESSAGE_LIMIT = 2000  # the kernel starts no program with a variable of 128 kB; the report holds the whole message
 
 
 def run(commands: Sequence[Sequence[str]], report: Mapping[str, Any], timeout: float) -> list[str]:
@@ -43,6 +44,6 @@ def variables(report: Mapping[str, Any]) -> dict[str, str]:
         "CATMAID_INSTANCE": str(report["instance"]),
         "CATMAID_JOB": str(report["job"]),
         "CATMAID_RESULT": "ok" if report["ok"] else "failed",
-        "CATMAID_MESSAGE": str(report["message"]).replace("\0", ""),
-        "CATMAID_DATABASES": " ".join(report["databases"]),
+        "CATMAID_MESSAGE": str(report["message"]).replace("\0", "")[:MESSAGE_LIMIT],
+        "CATMAID_DATABASES": json.dumps(list(report["databases"])),  # any character may be in a name
     }
