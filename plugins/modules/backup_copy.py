@@ -241,10 +241,11 @@ targets:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.catmaid.admin.plugins.module_utils import _ansible
+from ansible_collections.catmaid.admin.plugins.module_utils import _ansible, _progress
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.backups import copies, targets
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.backups.encryption import Encryption
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.errors import CatmaidError
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.progress import Report
 
 
 def main() -> None:
@@ -264,10 +265,11 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    _ansible.run(module, lambda: work(module))
+    with _progress.reporting() as report:
+        _ansible.run(module, lambda: work(module, report))
 
 
-def work(module: AnsibleModule) -> dict[str, Any]:
+def work(module: AnsibleModule, report: Report | None) -> dict[str, Any]:
     params = module.params
     outcomes = copies.copy_all(
         params["dest"],
@@ -277,6 +279,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         check=module.check_mode,
         expected=params["expected"],
         wait=params["wait"],
+        progress=report,
     )
     told = [copies.told(outcome) for outcome in outcomes]
     changed = any(outcome.changed for outcome in outcomes)

@@ -22,6 +22,7 @@ from ansible_collections.catmaid.admin.plugins.module_utils.engine.backups impor
 
 from tests.integration import support
 from tests.integration.cli import Program, configure
+from tests.integration.offsite import Account
 from tests.integration.support import CHECKOUT, run_module, sql
 from tests.integration.test_pg_dump import backups
 from tests.integration.test_pg_dump_faults import INCOMPRESSIBLE, wait_for
@@ -360,3 +361,16 @@ def serving(server: socketserver.TCPServer) -> Iterator[int]:
         finally:
             server.shutdown()
             thread.join()
+
+
+def test_tells_how_far_a_copy_is(
+    program: Program, noisy: str, dest: str, tmp_path: Path, account: Account
+) -> None:  # fmt: skip
+    shelf = {"name": "shelf", "backend": "local", "path": str(tmp_path / "away"), "encrypt": False}
+    targets = [shelf, account.rsync(name="host", encrypt=False)]
+    done = program("backup", config=configure(tmp_path, databases=[noisy], dest=dest, targets=targets))
+    assert done.rc == 0, done.text
+    (made,) = backups(dest, noisy)
+    for told in (f"copying {made}.tar to shelf", f"reading {made}.tar back from shelf", f"copying {made}.tar to host"):
+        assert f"{told}: 100 % (" in done.out
+    assert ".json" not in done.out

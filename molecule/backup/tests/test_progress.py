@@ -42,7 +42,7 @@ def _slow_database(instances):
 
 
 class Tasks:
-    """Plays tasks of pg_dump on both hosts and keeps their results."""
+    """Plays tasks on both hosts and keeps their results."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -86,7 +86,7 @@ class Tasks:
 
 @pytest.fixture
 def tasks(tmp_path):
-    """Play tasks of pg_dump."""
+    """Play tasks."""
     return Tasks(tmp_path)
 
 
@@ -220,4 +220,14 @@ def test_a_job_that_was_killed_with_its_wrapper_is_a_failure(instances, tasks):
     tasks.finish(process)
     for instance in instances:
         assert "ended without a result" in tasks.result(instance, 0)["msg"]
+        assert leftovers(instance) == ""
+
+
+def test_a_copy_tells_how_far_it_is(instances, tasks):
+    shelf = {"name": "shelf", "backend": "local", "path": f"{DEST}/away", "encrypt": False, "bandwidth": 1000}
+    copy = {"catmaid.admin.backup_copy": {"dest": DEST, "database": DATABASE, "targets": [shelf]}}
+    output = tasks.play(dump(**QUICK), copy)
+    for instance in instances:
+        assert re.search(rf"^\[{instance.name}\] copying \S+\.tar to shelf: \d+ % \(", output, re.MULTILINE), output
+        assert tasks.result(instance, 1)["targets"][0]["ok"] is True
         assert leftovers(instance) == ""

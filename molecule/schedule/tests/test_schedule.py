@@ -14,6 +14,7 @@ STATE = "/var/lib/catmaid-admin/catmaid"
 METRICS = "/var/lib/prometheus/node-exporter"
 # Finds pg_dump at work: neither one that is asked for its version, nor the shell that has this in its own command line
 DUMPS = "bin/pg_dump .*[-]-file="
+NOBODY = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
 NOW = """[Timer]
 OnCalendar=
 OnActiveSec=200ms
@@ -187,15 +188,19 @@ def test_cron_does_the_same_and_the_timer_is_gone(instances, play):
         "catmaid_schedule_config": "/etc/catmaid-admin/100 %.json",
         "catmaid_backup_min_age": "1h",
         "catmaid_db_admin_password": "",
+        "catmaid_backup_encryption": {"method": "age", "recipients": [NOBODY]},
     }
     for instance in instances:
+        instance.run("dpkg --purge age")  # the job needs it now, so it is installed
         instance.run("systemctl start cron.service")
         instance.run("rm -rf /var/backups/catmaid/catmaid /etc/catmaid-admin/*.json")
     predicted = play("schedule", "--check", **cron)
     result = play("schedule", **cron)
     assert result.rc == 0, result.output
     for instance in instances:
-        assert predicted.changed(instance.name) == result.changed(instance.name) != []
+        assert predicted.changed(instance.name) == result.changed(instance.name)
+        assert any("Programs | Install their packages" in task for task in result.changed(instance.name))
+        assert instance.run("age --version")
         assert (
             instance.run(
                 f"systemctl list-unit-files --no-legend '{UNIT}*'; ls /etc/systemd/system | grep {UNIT} || true"

@@ -15,6 +15,7 @@ from typing import Any
 
 from .. import locks
 from ..errors import CatmaidError
+from ..progress import Report
 from . import manifest, packing, retention, status, stock, store
 from .encryption import Encryption
 from .targets import Remote, Target
@@ -54,6 +55,7 @@ def copy_all(
     expected: str = "",
     wait: float = 0,
     say: Say | None = None,
+    progress: Report | None = None,
 ) -> list[Outcome]:
     """Bring each target up to date with the local backups; one that fails keeps none of the others from its turn.
 
@@ -70,7 +72,7 @@ def copy_all(
                 "Give the public key of somebody, or set encrypt: false for a place that may read everything.",
             )
     updates = [
-        _Update(dest, database, target, encryption if target.encrypt else Encryption(), check, expected, say)
+        _Update(dest, database, target, encryption if target.encrypt else Encryption(), check, expected, say, progress)
         for target in targets
     ]
     if check:
@@ -120,6 +122,7 @@ class _Update:
     check: bool
     expected: str
     say: Say | None
+    progress: Report | None
 
     def __post_init__(self) -> None:
         self.outcome = Outcome(self.target.name)
@@ -182,7 +185,7 @@ class _Update:
                 self._remove(backup.id)
             try:
                 with store.using(backup.path):
-                    record = _write(self.remote, backup, record, self.encryption, self.target.name)
+                    record = _write(self.remote, backup, record, self.encryption, self.target.name, self.progress)
             except CatmaidError:
                 if os.path.exists(manifest.path(backup.path)):
                     raise
@@ -243,7 +246,14 @@ def planned(backup: store.Backup, target: Target, encryption: Encryption) -> sto
     )
 
 
-def _write(remote: Remote, backup: store.Backup, plan: stock.Record, encryption: Encryption, name: str) -> stock.Record:
+def _write(
+    remote: Remote,
+    backup: store.Backup,
+    plan: stock.Record,
+    encryption: Encryption,
+    name: str,
+    report: Report | None,
+) -> stock.Record:
     doing = f"copying {backup.id} to {name}"
 
     def fill(out: Any) -> None:
@@ -252,8 +262,10 @@ def _write(remote: Remote, backup: store.Backup, plan: stock.Record, encryption:
         else:
             packing.pack(backup, out)
 
+    remote.report = report
     written = remote.write(plan.object, fill, plan.bytes)
     remote.check(plan.object, written)
+    remote.report = None  # nobody wants to hear of the single line that follows
     made = replace(plan, bytes=written.bytes, sha256=written.sha256, copied=store.format_time(store.now()))
     mark = (json.dumps(asdict(made), sort_keys=True) + "\n").encode()
     remote.write(f"{backup.id}{stock.MARK}", lambda out: out.write(mark), len(mark))

@@ -95,11 +95,13 @@ def pruning(config: Config, database: str, job: str) -> prune.Request:
     )
 
 
-def copy(config: Config, database: str, say: Say | None, *, check: bool = False) -> list[copies.Outcome]:
+def copy(
+    config: Config, database: str, say: Say | None, *, check: bool = False, progress: ReportProgress | None = None
+) -> list[copies.Outcome]:  # fmt: skip
     """Bring the targets up to date; return how it went with each."""
     wait = config.values["lock_wait"]
     return copies.copy_all(
-        config.dest, database, config.targets, config.encryption, check=check, wait=wait, say=say
+        config.dest, database, config.targets, config.encryption, check=check, wait=wait, say=say, progress=progress
     )  # fmt: skip
 
 
@@ -168,7 +170,7 @@ def _steps(config: Config, database: str, job: str, say: Say, progress: ReportPr
         seconds = backup.manifest["seconds"]["all"]
         say(f"{database}: backup {backup.id} is verified: {about['bytes']} bytes, {rows} rows, {seconds:.1f} s")
     about["step"] = "copy"
-    outcomes = copy(config, database, lambda line: say(f"{database}: {line}"))
+    outcomes = copy(config, database, lambda line: say(f"{database}: {line}"), progress=progress)
     about["targets"] = {outcome.target: outcome.ok for outcome in outcomes}
     if copies.failure(outcomes):
         raise CatmaidError(f"copying the backups of {database}", copies.failure(outcomes))

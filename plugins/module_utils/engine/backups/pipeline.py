@@ -26,12 +26,13 @@ _STAMP = re.compile(r"^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d ")
 
 
 class Digest:
-    """A file to write to that counts and hashes what goes on to ``out``."""
+    """A file to write to that counts and hashes what goes on to ``out``, and tells ``on_bytes`` how many that are."""
 
-    def __init__(self, out: Any = None) -> None:
+    def __init__(self, out: Any = None, on_bytes: Callable[[int], None] | None = None) -> None:
         self.bytes = 0
         self._sha256 = hashlib.sha256()
         self._out = out
+        self._on_bytes = on_bytes
 
     @property
     def sha256(self) -> str:
@@ -44,6 +45,8 @@ class Digest:
         self.bytes += len(data)
         if self._out is not None:
             write_all(self._out, data)
+        if self._on_bytes:
+            self._on_bytes(len(data))
         return len(data)
 
 

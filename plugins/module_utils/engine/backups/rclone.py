@@ -11,6 +11,7 @@ from typing import Any
 
 from .. import command
 from ..errors import CatmaidError
+from ..progress import Meter
 from .pipeline import Digest, Pump, Writer, program, told
 from .targets import Remote, Target
 
@@ -55,8 +56,9 @@ class Rclone(Remote):
 
     def write(self, name: str, fill: Writer, expected: int) -> Digest:
         argv = ["rcat", f"{self._folder}/{name}"]
+        meter = Meter(f"copying {name} to {self._target.name}", expected, self.report)
         with self._program(argv, pipe_in=True, env=_parts(expected)) as receiver:
-            written = Digest(receiver.input)
+            written = Digest(receiver.input, meter.add)
             try:
                 fill(written)
                 receiver.input.close()
@@ -64,14 +66,17 @@ class Rclone(Remote):
                 receiver.finish()
                 raise CatmaidError(self._doing, "rclone took only a part of the stream", REMEDY) from error
             receiver.finish()
+        meter.finish()
         return written
 
     def check(self, name: str, written: Digest) -> None:
         if self._target.check == "contents":
             # Read back completely: what a store says of itself is no proof.
-            told_sum = self._run(["hashsum", "sha256", "--download", f"{self._folder}/{name}"], ok=(0, NOT_THERE))
-            found = told_sum.stdout.split(" ")[0]
-            wanted = written.sha256
+            meter = Meter(f"reading {name} back from {self._target.name}", written.bytes, self.report)
+            there = Digest(on_bytes=meter.add)
+            self.read(name, there)
+            meter.finish()
+            found, wanted = there.sha256, written.sha256
         else:
             found = str(self.sizes().get(name, "nothing"))
             wanted = str(written.bytes)

@@ -18,7 +18,8 @@ from typing import Any
 
 from .. import command, files
 from ..errors import CatmaidError
-from .pipeline import BLOCK, Digest, Writer, told, write_all
+from ..progress import Meter
+from .pipeline import BLOCK, Digest, Writer, program, told, write_all
 from .targets import Remote, Target
 
 NOT_THERE = (12, 23)  # what rrsync and rsync say when a folder is not there, with a message in words
@@ -33,6 +34,7 @@ SSH = (
 )
 RESERVE = 16 * 1024 * 1024
 SILENCE = 300  # seconds after which rsync gives up a transfer that stands still
+PROGRESS = re.compile(rb"\r\s*([\d,.]+)\s+\d+%")  # a line of --info=progress2: the bytes, and their share
 LINE = re.compile(r"^-\S+\s+([\d,.]+)\s+\S+\s+\S+\s(.+)$")
 
 
@@ -74,7 +76,7 @@ class Rsync(Remote):
                     fill(written)
             except OSError as error:
                 raise CatmaidError(self._doing, f"cannot write {path}: {error.strerror or error}") from error
-            self._send(name)
+            self._transfer(name, Meter(f"copying {name} to {self._target.name}", written.bytes, self.report))
             if self._target.check == "contents" and self._send(name, "--dry-run", "--checksum"):
                 raise CatmaidError(self._doing, f"{name} is not there what was sent", "Look at the target's disk.")
         return written
@@ -105,12 +107,25 @@ class Rsync(Remote):
     def _staged(self, name: str) -> str:
         return os.path.join(self._staging, self._folder, name)
 
+    def _transfer(self, name: str, meter: Meter) -> None:
+        """Send the staged file and tell how far that is."""
+        argv = self._argv([*self._sending(name), "--info=progress2", "--no-human-readable"])
+        with program(argv, self._doing, remedy=REMEDY) as sender:
+            for part in iter(lambda: sender.output.read(BLOCK), b""):
+                counts = PROGRESS.findall(part)
+                if counts:
+                    meter.reach(int(counts[-1].replace(b",", b"").replace(b".", b"")))
+            sender.finish()
+        meter.finish()
+
     def _send(self, name: str, *how: str) -> str:
         """Send the staged file, and tell what rsync did, or would do."""
-        source = f"{self._staging}/./{self._folder}/{name}"  # what follows the dot is made over there
-        flags = ["--relative", "--whole-file", "--perms", "--chmod=D0700,F0600", "--out-format=%i"]
-        itemized = self._run([*flags, *how, source, self._root])
+        itemized = self._run(["--out-format=%i", *how, *self._sending(name)])
         return "\n".join(line for line in itemized.splitlines() if re.match(r"[<>c.]f[^ ]*", line))
+
+    def _sending(self, name: str) -> list[str]:
+        source = f"{self._staging}/./{self._folder}/{name}"  # what follows the dot is made over there
+        return ["--relative", "--whole-file", "--perms", "--chmod=D0700,F0600", source, self._root]
 
     @contextmanager
     def _space(self, expected: int) -> Iterator[str]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import CatmaidError
+from ..progress import Report
 from .pipeline import Digest, Writer
 from .retention import Policy
 
@@ -69,7 +70,12 @@ class Target:
 
 
 class Remote(ABC):
-    """The folder of one database on a target. Names are those of files in it."""
+    """The folder of one database on a target. Names are those of files in it.
+
+    Whoever wants to know how far a long transfer is sets ``report``.
+    """
+
+    report: Report | None = None
 
     @abstractmethod
     def sizes(self) -> dict[str, int]:

@@ -46,8 +46,10 @@ def copy(config: Config, options: argparse.Namespace) -> int:
     voice = output.Voice(json=options.json)
     if not config.targets:
         raise CatmaidError("copying backups", f"{config.path} names no targets", "Write them into targets.")
+    progress = voice.progress()
     told = {
-        name: job.copy(config, name, voice.say, check=options.dry_run) for name in chosen.databases(config, options)
+        name: job.copy(config, name, voice.say, check=options.dry_run, progress=progress)
+        for name in chosen.databases(config, options)
     }
     if options.json:
         output.show_json({name: [copies.told(outcome) for outcome in outcomes] for name, outcomes in told.items()})
