@@ -146,8 +146,9 @@ def test_a_job_that_cannot_begin_is_told_too(instances):
 
 
 def test_another_user_and_another_instance(instances, play):
-    """Without root: the job runs as the server's administrator, beside the first instance's."""
-    mine = {"catmaid_service": "second.lab", "catmaid_backup_dir": "/var/backups/by-postgres"}
+    """Without root: the job runs as the server's administrator, beside the first instance's, into an awkward folder."""
+    folder = "/var/backups/by postgres, 100 %n"
+    mine = {"catmaid_service": "second.lab", "catmaid_backup_dir": folder}
     dump = {
         "jobs": 1,
         "compression": "gzip",
@@ -168,9 +169,9 @@ def test_another_user_and_another_instance(instances, play):
         unit = "second.lab-backup.service"
         started = instance.host.run(f"systemctl start {unit}")
         assert started.rc == 0, instance.run(f"journalctl -u {unit} -n 20 -o cat")
-        assert len(backups(instance, "/var/backups/by-postgres/catmaid")) == 1
+        assert len(backups(instance, f"'{folder}/catmaid'")) == 1
         assert instance.run("stat -c '%a %U %G' /etc/catmaid-admin/second.lab.json") == "640 root postgres"
-        assert instance.run("stat -c %U /var/backups/by-postgres") == "postgres"
+        assert instance.run(f"stat -c %U '{folder}'") == "postgres"
         assert instance.host.run("catmaid-admin list").rc == 2  # which of the two?
         assert instance.host.run("catmaid-admin check --instance second.lab").rc == 0
     assert play("schedule", catmaid_schedule_backup="none", **mine).rc == 0
