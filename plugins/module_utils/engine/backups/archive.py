@@ -54,7 +54,7 @@ def prepare(request: Request) -> Prepared:
     room = None
     if not young:
         request.beside.check()
-        room = _room(request, name, space.need(request, plan, tables, newest, request.beside.needed()))
+        room = _room(request, name, cluster, space.need(request, plan, tables, newest, request.beside.needed()))
     return Prepared(name, young, newest, reference, plan, source, size, _strange(found.backups, own), room)
 
 
@@ -85,9 +85,7 @@ def _create(request: Request, folder: str, doing: str, noted: dict[str, Any]) ->
     if prepared.young:
         noted[status.UNCHANGED] = True
         return prepared, prepared.young
-    if prepared.room and request.room:
-        prune.make_room(request.room, prepared.room)
-        prepared = replace(prepare(replace(request, room=None)), room=prepared.room)
+    prepared = _make_room(request, prepared)
     partial = os.path.join(folder, store.PARTIAL + prepared.id)
     final = os.path.join(folder, prepared.id)
     try:
@@ -135,15 +133,27 @@ def _strange(found: Sequence[store.Backup], own: Sequence[store.Backup]) -> str:
     )
 
 
-def _room(request: Request, name: str, wanted: space.Need) -> prune.Prepared | None:
+def _room(request: Request, name: str, cluster: str, wanted: space.Need) -> prune.Prepared | None:
     """Return what has to go for a backup, nothing where there is room enough; raise when there is none to be had."""
     lacking = space.lacking(request, wanted)
     if not lacking:
         return None
-    room = prune.prepare_room(request.room, name) if request.room else None
+    room = prune.prepare_room(replace(request.room, cluster=cluster), name) if request.room else None
     if not room or room.bytes < lacking:
         space.refuse(request, wanted, room)
     return room
+
+
+def _make_room(request: Request, prepared: Prepared) -> Prepared:
+    """Let go what has to, and look again."""
+    if not (request.room and prepared.room):
+        return prepared
+    prune.make_room(request.room, prepared.room)
+    try:
+        return replace(prepare(replace(request, room=None)), room=prepared.room)
+    except CatmaidError as error:
+        error.details.update(changed=bool(prepared.room.decision.gone), gone=prune.told_gone(prepared.room))
+        raise
 
 
 def _names(folder: str) -> list[str]:

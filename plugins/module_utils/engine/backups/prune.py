@@ -24,7 +24,8 @@ IN_USE = "somebody is reading it"
 class Request:
     """What somebody asks for. A cap of 0 is none.
 
-    ``expected`` is the name of a backup that is about to be made; only what would happen then looks at it.
+    ``expected`` is the name of a backup that is about to be made, of this ``cluster`` if that is known; only what would
+    happen then looks at it.
     """
 
     dest: str
@@ -36,6 +37,7 @@ class Request:
     lock_token: str = ""
     requested_by: str = ""
     expected: str = ""
+    cluster: str = ""
 
 
 @dataclass
@@ -60,7 +62,7 @@ def prepare(request: Request) -> Prepared:
     found = store.listing(request.dest, request.database)
     # A copy that somebody made by hand is theirs: it has a name of its own, and the manifest of another one.
     ours = [backup for backup in found.backups if backup.id == os.path.basename(backup.path)]
-    new = store.expected(found, request.dest, request.database, request.expected)
+    new = store.expected(found, request.dest, request.database, request.expected, request.cluster)
     decision = retention.decide(
         [item(backup) for backup in ([new] if new else []) + ours],
         request.policy,

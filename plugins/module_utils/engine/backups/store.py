@@ -181,20 +181,21 @@ def of_cluster(backups: Sequence[Backup], number: str) -> list[Backup]:
     return [backup for backup in backups if not number or backup.cluster in ("", number)]
 
 
-def expected(found: Listing, dest: str, database: str, name: str) -> Backup | None:
+def expected(found: Listing, dest: str, database: str, name: str, cluster: str = "") -> Backup | None:
     """Return a backup that is about to be made, for whoever predicts what comes after it; None when it is there.
 
-    It is taken to be like the newest sound one, whose files it borrows. As nobody has counted its rows, it is as
-    suspicious as that one.
+    It is taken to be like the newest sound one of its cluster, whose files it borrows. As nobody has counted its rows,
+    it is as suspicious as that one.
     """
     if not name or any(backup.id == name for backup in found.backups):
         return None
-    like = found.newest()
-    about = {"id": name, "database": database, "finished": format_time(now())}
+    like = next((backup for backup in of_cluster(found.backups, cluster) if backup.sound), None)
+    about: dict[str, Any] = {"id": name, "database": database, "finished": format_time(now())}
     if like:
         doubted = like.manifest.get("suspicious") if like.suspicious else []
         return Backup(like.path, {**like.manifest, **about, "suspicious": doubted}, [])
-    return Backup(os.path.join(folder(dest, database), name), {"bytes": 0, "files": [], **about}, [])
+    about.update(bytes=0, files=[], postgresql={"cluster": cluster})
+    return Backup(os.path.join(folder(dest, database), name), about, [])
 
 
 def remove_partials(parent: str) -> list[str]:
