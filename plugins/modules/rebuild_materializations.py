@@ -16,7 +16,13 @@ description:
   - The comparison only reads. It looks at every edge's geometry and every skeleton's number of nodes. Node statistics
     are stale if an hour before the newest one of their project is missing or has fewer nodes than exist, or if a
     project has nodes of past hours and no statistics. That they lack the newest hours is how CATMAID works.
-  - Each materialization is rebuilt in one transaction. A run that is killed leaves what was there before.
+  - V(edges) are built as new tables beside those in use, in the schema C(catmaid_admin_twin), while people view and
+    trace. Then writers wait, for some seconds per million treenodes, while what they have changed meanwhile is made up
+    for, and viewers for the moment in which the tables are exchanged. New and old tables have the same definition,
+    rights, options and comments, which is compared before.
+  - Of a release whose contents are not known here, and where something hangs on the tables (a view of your own, say),
+    CATMAID's own command rebuilds V(edges), and a warning says why. It locks viewers out while it runs.
+  - Each other materialization is rebuilt in one transaction. A run that is killed leaves what was there before.
   - The column C(num_imported_nodes) of C(catmaid_skeleton_summary), which CATMAID's own rebuild sets to 0, is kept.
     An empty table gets it from the backup's O(sidecar).
   - After a rebuild the tables are compared again; the module fails if they still differ.
@@ -24,7 +30,7 @@ notes:
   - The login options say which database is meant, and need a role that can read it and owns, or may empty, the derived
     tables. Commands of the project log in as the settings module says, to O(login_db); that it is the same database is
     proved before they run. See M(catmaid.admin.migrate) for settings that lead to another server.
-  - Each rebuild locks its tables against readers until it is done; an instance that serves meanwhile has to wait.
+  - The rebuilds of the two summaries lock them against readers until they are done, some seconds per million treenodes.
   - C(last_editor_id) in C(catmaid_skeleton_summary) is the editor of the newest node after a rebuild, unless O(sidecar)
     knows it; triggers keep the user of the newest request.
 extends_documentation_fragment:
@@ -56,7 +62,8 @@ options:
     type: path
   lock_timeout:
     description:
-      - Seconds that a rebuild waits for a lock; V(0) means for ever.
+      - Seconds that a rebuild waits for a lock; V(0) means for ever. For the exchange of V(edges) it asks again and
+        again, for less than a second each time, so that viewers get through.
       - When it is over, the module fails and names the sessions that hold the lock.
     type: int
     default: 30

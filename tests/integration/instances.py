@@ -124,3 +124,38 @@ def session_that_runs(database: str, sql: str, application: str = "a stranger") 
         finally:
             session.stdin.close()
             session.wait(timeout=10)
+
+
+# What the module does, with a pause between looking and rebuilding: both read the tables that the test locks.
+REBUILD = """
+import sys
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.catmaid import rebuild
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.django.project import Project
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.django.shim import Runner
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.postgres.server import Server
+path, env, database, name = sys.argv[1:]
+runner = Runner(Project(path, env), Server(), database)
+before = rebuild.survey(runner, [name])
+print("surveyed", flush=True)
+sys.stdin.readline()
+rebuild.rebuild(runner, [name], before, 0)
+"""
+
+
+@contextmanager
+def surveyed(here: Instance, name: str) -> Iterator[subprocess.Popen[str]]:
+    """Start a rebuild that has looked at a materialization, and waits for :func:`go_on`."""
+    arguments = [str(here.release.source), str(here.release.env), here.database, name]
+    with subprocess.Popen(
+        [sys.executable, "-c", REBUILD, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/"
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "surveyed\n"
+        yield process
+
+
+def go_on(process: subprocess.Popen[str]) -> None:
+    """Let it rebuild."""
+    assert process.stdin is not None
+    process.stdin.write("\n")
+    process.stdin.flush()

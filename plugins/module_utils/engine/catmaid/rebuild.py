@@ -15,13 +15,15 @@ from ..django.migrations import LOCK_NOT_AVAILABLE
 from ..django.shim import ChildError, Runner, application, session
 from ..errors import CatmaidError
 from ..postgres.server import quoted
-from . import keepsakes, releases, staleness
+from ..postgres.twin import UnlikeError
+from . import edges, keepsakes, releases, staleness
 from .keepsakes import Kept
 from .materializations import TABLES
 from .staleness import Finding
 
 EDGES_REBUILT = "Successfully rebuilt edge tables"  # the command also ends with 0 when it has done nothing
 
+EDGES_LOCKED = "The geometry tables were rebuilt by CATMAID's own command, which locks viewers out while it runs: {}."
 IMPORTS_LOST = (
     "{} skeletons were missing in catmaid_skeleton_summary, so their num_imported_nodes could not be kept: CATMAID's "
     "own rebuild cannot compute it. It is 0 for them now."
@@ -120,6 +122,16 @@ def verify(runner: Runner, names: Sequence[str], before: Survey) -> Survey:
 
 
 def _edges(runner: Runner, _before: Survey, lock_timeout: int, _kept: Mapping[str, Kept]) -> list[str]:
+    if not edges.able(runner):
+        return _edges_by_command(runner, lock_timeout, "what they hold is not known for this release")
+    try:
+        edges.rebuild(runner, lock_timeout)
+    except UnlikeError as error:
+        return _edges_by_command(runner, lock_timeout, str(error))
+    return []
+
+
+def _edges_by_command(runner: Runner, lock_timeout: int, why: str) -> list[str]:
     output = _command(runner, ["catmaid_rebuild_edge_table"], lock_timeout, stdin="y\n")
     if EDGES_REBUILT not in output:
         raise CatmaidError(
@@ -127,7 +139,7 @@ def _edges(runner: Runner, _before: Survey, lock_timeout: int, _kept: Mapping[st
             f"the command did not say {EDGES_REBUILT!r}: {output.strip()[-300:] or 'it said nothing'}",
             output=output[-2000:],
         )
-    return []
+    return [EDGES_LOCKED.format(why)]
 
 
 def _node_statistics(runner: Runner, before: Survey, lock_timeout: int, kept: Mapping[str, Kept]) -> list[str]:

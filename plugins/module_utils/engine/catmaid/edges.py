@@ -1,0 +1,172 @@
+# Copyright (c) 2026, catmaid.admin contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rebuilding the geometry tables of an instance that serves: new ones beside the old ones, and then an exchange.
+
+CATMAID's own command locks out every viewer from its beginning to its end. Here people go on viewing and tracing while
+the new tables are filled and indexed. Then writers wait while what they have changed meanwhile is made up for, by a
+comparison of all rows, and viewers for the moment of the exchange. Whoever ends us before leaves the old tables.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack, suppress
+from typing import Any
+
+from .. import steps
+from ..django import locks
+from ..django.migrations import LOCK_NOT_AVAILABLE
+from ..django.shim import Runner, application, session
+from ..postgres import restore, twin
+from ..postgres.twin import UnlikeError
+from .geometry import DERIVATIONS, known
+from .materializations import GEOMETRY
+
+INSUFFICIENT_PRIVILEGE, DEADLOCK = "42501", "40P01"  # SQLSTATE
+ATTEMPTS = 3
+SESSIONS = 2
+# A viewer who comes while we ask for the exchange waits behind us for so long at most; then we let them through.
+ASK_MS = 800
+PAUSE = 0.2
+COSTS = {"gist": 5.0}  # against filling a table; other indexes cost less than that
+CHEAP = 0.5
+WEIGHTS = {"treenode_edge": 10.0, "treenode_connector_edge": 2.0, "connector_geom": 1.0}  # rows, about
+
+
+def rebuild(runner: Runner, lock_timeout: int) -> None:
+    """Rebuild all three, or raise :class:`UnlikeError` when only CATMAID's command can, which changed nothing then."""
+    doing = f"rebuilding the edges of database {runner.database}"
+    label = application("rebuild")
+    with locks.watching(runner.server, runner.database, label) as watch, ExitStack() as stack:
+        settings = {
+            **session(runner.identity().server_version, lock_timeout),
+            **restore.load_settings(SESSIONS),
+            "work_mem": restore.load_settings(SESSIONS)["maintenance_work_mem"],
+            # The planner may use all of it only once, and one session is not to take both cores.
+            "max_parallel_workers_per_gather": "0",
+            "jit": "off",
+        }
+        connect = runner.server.connect
+        free = [
+            stack.enter_context(connect(runner.database, settings=settings, autocommit=True)) for _ in range(SESSIONS)
+        ]
+        final = stack.enter_context(connect(runner.database, settings={**settings, "synchronous_commit": "on"}))
+        for connection in (*free, final):
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT set_config('application_name', %s, false)", [label])
+        final.commit()
+        try:
+            _build(free)
+            _try_to_exchange(final, lock_timeout)
+        except BaseException as error:
+            final.rollback()
+            _clean_up(free[0])
+            if getattr(error, "pgcode", "") == LOCK_NOT_AVAILABLE:
+                raise locks.lock_not_available(doing, "the rebuild", lock_timeout, watch) from error
+            if getattr(error, "pgcode", "") == INSUFFICIENT_PRIVILEGE:
+                raise UnlikeError(f"{runner.server.user} may not: {str(error).strip()}") from error
+            raise
+
+
+def able(runner: Runner) -> bool:
+    """Tell whether the contents of the tables are known for this release."""
+    with runner.server.connect(runner.database) as connection, connection.cursor() as cursor:
+        return known(cursor)
+
+
+def _build(free: list[Any]) -> None:
+    """Make twins, fill them and build their indexes, in as many sessions as there are connections."""
+    plan = []
+    with free[0].cursor() as cursor:
+        twin.create(cursor, GEOMETRY)
+        for table in GEOMETRY:
+            into = twin.name(cursor, table)
+            statement = f"INSERT INTO {into} ({', '.join(DERIVATIONS[table].columns)}) {DERIVATIONS[table].select}"
+            plan.append(_step(free, f"fill {table}", statement, cost=WEIGHTS[table]))
+            for index in twin.indexes(cursor, table):
+                cost = WEIGHTS[table] * COSTS.get(index.method, CHEAP)
+                plan.append(_step(free, index.name, index.statement, after=f"fill {table}", cost=cost))
+    steps.run(plan, len(free))
+    with free[0].cursor() as cursor:
+        cursor.execute(f"ANALYZE {', '.join(twin.name(cursor, table) for table in GEOMETRY)}")
+
+
+def _step(free: list[Any], name: str, statement: str, *, cost: float, after: str = "") -> steps.Step:
+    def run(running: steps.Running) -> None:
+        connection = free.pop()  # there are as many as steps at a time
+        try:
+            with running.query(connection), connection.cursor() as cursor:
+                cursor.execute(statement)
+        finally:
+            free.append(connection)
+
+    return steps.Step(name, run, frozenset([after] if after else []), cost)
+
+
+def _try_to_exchange(connection: Any, lock_timeout: int) -> None:
+    """Exchange, and begin anew when somebody who reads first and then writes got in our way and was spared."""
+    for left in reversed(range(ATTEMPTS)):
+        try:
+            with connection.cursor() as cursor:
+                _exchange(cursor, lock_timeout)
+            connection.commit()
+            return
+        except Exception as error:
+            connection.rollback()
+            if getattr(error, "pgcode", "") != DEADLOCK or not left:
+                raise
+
+
+def _exchange(cursor: Any, lock_timeout: int) -> None:
+    # Writers of what the tables are made from wait from here on; in one order, whoever else does so.
+    sources = {f"public.{source}" for table in GEOMETRY for source in DERIVATIONS[table].sources}
+    sources.update(twin.referred(cursor, GEOMETRY))
+    cursor.execute(f"LOCK TABLE {', '.join(sorted(sources))} IN SHARE ROW EXCLUSIVE MODE")
+    for table in GEOMETRY:
+        _catch_up(cursor, table)
+        twin.complete(cursor, table)
+    _lock_out(cursor, lock_timeout)
+    twin.exchange(cursor, GEOMETRY)
+
+
+def _catch_up(cursor: Any, table: str) -> None:
+    """Make up for what was written since the twin was filled."""
+    derivation, there = DERIVATIONS[table], twin.name(cursor, table)
+    columns = ", ".join(derivation.columns)
+    different = " OR ".join(f"have.{column} IS DISTINCT FROM should.{column}" for column in derivation.columns)
+    cursor.execute("DROP TABLE IF EXISTS pg_temp.differing")
+    cursor.execute(
+        "CREATE TEMPORARY TABLE differing AS SELECT coalesce(have.id, should.id) AS id"
+        f" FROM ({derivation.select}) should FULL JOIN {there} have ON have.id = should.id WHERE {different}"
+    )
+    cursor.execute(f"DELETE FROM {there} WHERE id IN (SELECT id FROM differing)")
+    cursor.execute(
+        f"INSERT INTO {there} ({columns}) SELECT {columns} FROM ({derivation.select}) should"
+        " WHERE id IN (SELECT id FROM differing)"
+    )
+
+
+def _lock_out(cursor: Any, lock_timeout: int) -> None:
+    """Lock the tables for the exchange: ask for a moment, let viewers through, and ask again."""
+    wanted = ", ".join(twin.original(cursor, table) for table in GEOMETRY)
+    deadline = time.monotonic() + lock_timeout
+    cursor.execute(f"SET LOCAL lock_timeout = '{ASK_MS}ms'")
+    while True:
+        cursor.execute("SAVEPOINT asking")
+        try:
+            cursor.execute(f"LOCK TABLE {wanted} IN ACCESS EXCLUSIVE MODE")
+        except Exception as error:
+            if getattr(error, "pgcode", "") != LOCK_NOT_AVAILABLE or (lock_timeout and time.monotonic() >= deadline):
+                raise
+            cursor.execute("ROLLBACK TO SAVEPOINT asking")
+            time.sleep(PAUSE)
+            continue
+        cursor.execute("RELEASE SAVEPOINT asking")
+        return
+
+
+def _clean_up(connection: Any) -> None:
+    # What went wrong before is to be told; the next run takes the twins away, or says why it cannot.
+    with suppress(Exception), connection.cursor() as cursor:
+        twin.remove(cursor)
