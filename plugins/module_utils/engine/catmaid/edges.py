@@ -49,7 +49,8 @@ def rebuild(runner: Runner, lock_timeout: int) -> None:
         }
         connect = runner.server.connect
         free = [
-            stack.enter_context(connect(runner.database, settings=settings, autocommit=True)) for _ in range(SESSIONS)
+            stack.enter_context(connect(runner.database, settings=settings, autocommit=True))
+            for _session in range(SESSIONS)
         ]
         final = stack.enter_context(connect(runner.database, settings={**settings, "synchronous_commit": "on"}))
         for connection in (*free, final):
