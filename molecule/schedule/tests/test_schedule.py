@@ -10,6 +10,7 @@ import re
 import time
 
 UNIT = "catmaid-backup"
+DRILL = "catmaid-drill"
 STATE = "/var/lib/catmaid-admin/catmaid"
 METRICS = "/var/lib/prometheus/node-exporter"
 # Finds pg_dump at work: neither one that is asked for its version, nor the shell that has this in its own command line
@@ -65,11 +66,13 @@ def told(instance) -> dict:
 
 def test_the_units_are_right_and_confined(instances):
     for instance in instances:
-        files = f"/etc/systemd/system/{UNIT}.timer /etc/systemd/system/{UNIT}.service"
-        checked = instance.host.run(f"systemd-analyze verify {files} /etc/systemd/system/{UNIT}-failed.service")
-        assert (checked.rc, checked.stdout, checked.stderr) == (0, "", "")
-        assert instance.host.run(f"systemd-analyze security --threshold=35 {UNIT}.service").rc == 0
-        assert instance.host.run(f"systemctl is-enabled {UNIT}.timer").stdout.strip() == "enabled"
+        for unit in (UNIT, DRILL):
+            files = " ".join(f"/etc/systemd/system/{unit}{kind}" for kind in (".timer", ".service", "-failed.service"))
+            checked = instance.host.run(f"systemd-analyze verify {files}")
+            assert (checked.rc, checked.stdout, checked.stderr) == (0, "", "")
+            assert instance.host.run(f"systemd-analyze security --threshold=35 {unit}.service").rc == 0
+            assert instance.host.run(f"systemctl is-enabled {unit}.timer").stdout.strip() == "enabled"
+        assert "Sun " in instance.run(f"systemctl list-timers {DRILL}.timer")
         assert instance.run("stat -c '%a %U' /etc/catmaid-admin/catmaid.json") == "600 root"
 
 
@@ -97,6 +100,36 @@ def test_the_timer_makes_a_verified_backup(instances):
         assert re.search(r'^catmaid_backup_verify_last_run_success\{database="catmaid",[^}]*\} 1$', metrics, re.M)
         assert instance.run(f"runuser -u nobody -- cat {METRICS}/*.prom") == metrics
         assert instance.host.run("runuser -u nobody -- cat /etc/catmaid-admin/catmaid.json").rc != 0
+
+
+def test_a_drill_restores_it_and_leaves_nothing(instances):
+    """In the unit's confinement. (That the application is asked there, too, is the test of another scenario.)"""
+    for instance in instances:
+        (name,) = backups(instance)
+        since = now(instance)
+        started = instance.host.run(f"systemctl start {DRILL}.service")
+        lines = journal(instance, since, DRILL)
+        assert started.rc == 0, lines
+        assert re.search(f"^catmaid: restoring {re.escape(name)} into catmaid_drill_[0-9a-f]+$", lines, re.M)
+        assert "as its manifest says: 11000 rows in 2 tables" in lines
+        assert instance.databases() == {"catmaid"}
+        assert "catmaid_backup_drill_last_success_timestamp_seconds" in instance.run(f"cat {METRICS}/*.prom")
+        assert instance.host.run("catmaid-admin check --max-drill-age 1h").rc == 0
+
+
+def test_a_killed_drill_is_told_and_tidied_up_by_the_other_unit(instances):
+    for instance in instances:
+        instance.run(
+            f"systemctl start --no-block {DRILL}.service; until pgrep -f '[p]ostgres: .* catmaid_drill_' >/dev/null;"
+            f" do sleep 0.01; done; systemctl kill --signal=KILL {DRILL}.service"
+        )
+        report = told(instance)
+        assert (report["what"], report["ok"]) == ("drill", False)
+        assert "it ended without a word" in report["message"]
+        assert instance.databases() == {"catmaid"}
+        assert judged(instance)[0] == 2
+        assert instance.host.run(f"systemctl start {DRILL}.service").rc == 0
+        assert judged(instance)[0] == 0
 
 
 def test_a_killed_pg_dump_is_told_everywhere(instances):
@@ -170,6 +203,7 @@ def test_another_user_and_another_instance(instances, play):
         started = instance.host.run(f"systemctl start {unit}")
         assert started.rc == 0, instance.run(f"journalctl -u {unit} -n 20 -o cat")
         assert len(backups(instance, f"'{folder}/catmaid'")) == 1
+        assert instance.host.run("systemctl start second.lab-drill.service").rc == 0
         assert instance.run("stat -c '%a %U %G' /etc/catmaid-admin/second.lab.json") == "640 root postgres"
         assert instance.run(f"stat -c %U '{folder}'") == "postgres"
         assert instance.host.run("catmaid-admin list").rc == 2  # which of the two?
@@ -204,11 +238,13 @@ def test_cron_does_the_same_and_the_timer_is_gone(instances, play):
         assert instance.run("age --version")
         assert (
             instance.run(
-                f"systemctl list-unit-files --no-legend '{UNIT}*'; ls /etc/systemd/system | grep {UNIT} || true"
+                f"systemctl list-unit-files --no-legend '{UNIT}*' '{DRILL}*';"
+                f" ls /etc/systemd/system | grep -e {UNIT} -e {DRILL} || true"
             )
             == ""
         )
-        assert instance.run(f"ls /var/lib/systemd/timers | grep {UNIT} || true") == ""
+        assert instance.run(f"ls /var/lib/systemd/timers | grep -e {UNIT} -e {DRILL} || true") == ""
+        assert "drill --job cron" in instance.run("grep ^0.5 /etc/cron.d/catmaid-backup")
         listed = wait_for(lambda: backups(instance))  # noqa: B023 (called at once)
         wait_for(lambda: json.loads(instance.run(f"cat {STATE}/job.json"))["ok"])  # noqa: B023 (called at once)
         assert len(listed) == 1

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import job, status, store
+from . import reports, status, store
 from .config import Config
 
 OK, WARNING, CRITICAL, UNKNOWN = range(4)
@@ -43,10 +43,13 @@ class Verdict:
         return f"CATMAID BACKUP {WORDS[self.code]} - {text} | {' '.join(self.performance)}".rstrip(" |")
 
 
-def examine(config: Config, max_age: int, critical: int) -> Verdict:
-    """Look at the newest verified backup of each database, and at how the last runs ended."""
+def examine(config: Config, max_age: int, critical: int, drill_age: int | None = None) -> Verdict:
+    """Look at the newest verified backup of each database, and at how the last runs ended.
+
+    With ``drill_age`` also at the last restore drill that went well.
+    """
     verdict = Verdict()
-    last = job.load(config)
+    last = reports.load(config, "backup")
     names = config.databases
     if names is None:
         known = {str(backup.manifest["database"]) for backup in store.listing(config.dest).backups}
@@ -57,7 +60,10 @@ def examine(config: Config, max_age: int, critical: int) -> Verdict:
             verdict.add(CRITICAL, f"there is no backup in {config.dest}")
     for name in names:
         _database(verdict, config, name, max_age, critical)
-    _job(verdict, last, names)
+        if drill_age is not None:
+            _drill(verdict, name, drill_age)
+    _job(verdict, last, names, "backup", "job")
+    _job(verdict, reports.load(config, "drill"), names, "drill", "drill job")
     return verdict
 
 
@@ -94,7 +100,7 @@ def _database(verdict: Verdict, config: Config, name: str, max_age: int, critica
     damaged = [backup.id for backup in listing.backups if not backup.sound]
     if damaged:
         verdict.add(WARNING, f"{name}: {len(damaged)} damaged, such as {damaged[0]}")
-    label = name.replace("=", "_").replace("'", "''")
+    label = _label(name)
     verdict.performance += [
         f"'{label} age'={age}s;{max_age};{critical}",
         f"'{label} size'={size}B",
@@ -112,33 +118,55 @@ def _doubts(verdict: Verdict, name: str, listing: store.Listing, newest: store.B
         verdict.add(WARNING, f"{name}: {len(unreadable)} with a manifest that cannot be read, such as {unreadable[0]}")
 
 
+def _drill(verdict: Verdict, name: str, drill_age: int) -> None:
+    success = (verdict.databases[name]["status"].get("drill") or {}).get("success")
+    if not success:
+        verdict.add(WARNING, f"{name}: no restore drill ever went well")
+        return
+    age = int((store.now() - store.parse_time(success["finished"])).total_seconds())
+    verdict.databases[name]["drill_age"] = age
+    if age > drill_age:
+        verdict.add(WARNING, f"{name}: the last restore drill that went well was {span(age)} ago")
+    verdict.performance.append(f"'{_label(name)} drill'={age}s;{drill_age}")
+
+
+def _label(name: str) -> str:
+    return name.replace("=", "_").replace("'", "''")
+
+
 def _sections(document: dict[str, Any]) -> Iterator[tuple[int, str]]:
     dead = status.lost(document)
     for section, code in FAILED.items():
         last = (document.get(section) or {}).get("last")
         if section in dead:
-            yield code, f"{section} of {dead[section]['since']}: {job.SILENT}"
+            yield code, f"{section} of {dead[section]['since']}: {reports.SILENT}"
         elif last and not last["ok"]:
             yield code, f"{section} of {last['finished']} failed: {last['message']}"
 
 
-def _job(verdict: Verdict, last: dict[str, Any], names: list[str]) -> None:
+def _job(verdict: Verdict, last: dict[str, Any], names: list[str], section: str, called: str) -> None:
     """Add the failures of the job that no database's status tells: it did not reach the server, or a hook failed."""
     running = last.get("running")
     if running:
         if not status.alive(running):
-            verdict.add(CRITICAL, f"the job of {last['started']}: {job.SILENT}")
+            verdict.add(CRITICAL, f"the {called} of {last['started']}: {reports.SILENT}")
         return
     if not last or last["ok"]:
         return
     for name in names:
         about = last["databases"].get(name, {"ok": True})
         document = verdict.databases[name]["status"]
-        if not about["ok"] and not _is_told(document, about.get("step", ""), last) and not _is_good(document, last):
-            verdict.add(CRITICAL, f"{name}: the job of {last['finished']} failed: {about['message']}")
+        if (
+            not about["ok"]
+            and not _is_told(document, about.get("step", ""), last)
+            and not _is_good(document, last, section)
+        ):
+            verdict.add(CRITICAL, f"{name}: the {called} of {last['finished']} failed: {about['message']}")
     problems = [last.get("error"), *last.get("hooks", [])]
-    if any(problems) and not (names and all(_is_good(verdict.databases[name]["status"], last) for name in names)):
-        verdict.add(CRITICAL, f"the job of {last['finished']} failed: {'; '.join(filter(None, problems))}")
+    if any(problems) and not (
+        names and all(_is_good(verdict.databases[name]["status"], last, section) for name in names)
+    ):
+        verdict.add(CRITICAL, f"the {called} of {last['finished']} failed: {'; '.join(filter(None, problems))}")
 
 
 def _is_told(document: dict[str, Any], step: str, job_: dict[str, Any]) -> bool:
@@ -147,9 +175,9 @@ def _is_told(document: dict[str, Any], step: str, job_: dict[str, Any]) -> bool:
     return bool(last["finished"] >= job_["started"])
 
 
-def _is_good(document: dict[str, Any], job_: dict[str, Any]) -> bool:
-    """Tell whether a failure was made good since by somebody's backup outside of the job."""
-    success = (document.get("backup") or {}).get("success") or {"finished": ""}
+def _is_good(document: dict[str, Any], job_: dict[str, Any], section: str) -> bool:
+    """Tell whether a failure was made good since by somebody's backup, or drill, outside of the job."""
+    success = (document.get(section) or {}).get("success") or {"finished": ""}
     return bool(success["finished"] > job_["finished"])
 
 

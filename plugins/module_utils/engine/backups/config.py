@@ -21,6 +21,7 @@ from .retention import Policy
 
 FOLDER = "/etc/catmaid-admin"
 STATE = "/var/lib/catmaid-admin"
+JOBS = {"backup": "job.json", "drill": "drill.json"}
 REMEDY = "See catmaid-admin backup --help, section FILES."
 KINDS = {
     str: "a text",
@@ -68,7 +69,13 @@ SCHEMA: dict[str, Any] = {
         "ssl_mode": Leaf(str, "prefer", ("allow", "disable", "prefer", "require", "verify-ca", "verify-full")),
         "ca_cert": TEXT,
     },
-    "project": {"path": TEXT, "user": TEXT, "database": TEXT},
+    "project": {
+        "path": TEXT,
+        "user": TEXT,
+        "database": TEXT,
+        "virtualenv": TEXT,
+        "settings": Leaf(str, "mysite.settings"),
+    },
     "dump": {
         "format": Leaf(str, "directory", ("directory", "custom")),
         "jobs": Leaf(int),
@@ -122,10 +129,9 @@ class Config:
             "min_free_bytes": store.size(about.get("min_free", "0")),
         }
 
-    @property
-    def state(self) -> str:
-        """Where the last run of the job stands."""
-        return os.path.join(self.values["state_dir"], self.instance, "job.json")
+    def state_of(self, job: str) -> str:
+        """Return where the last run of a job stands."""
+        return os.path.join(self.values["state_dir"], self.instance, JOBS[job])
 
 
 def load(path: str) -> Config:

@@ -43,6 +43,7 @@ def variables(report: Mapping[str, Any]) -> dict[str, str]:
         "CATMAID_HOST": socket.gethostname(),
         "CATMAID_INSTANCE": str(report["instance"]),
         "CATMAID_JOB": str(report["job"]),
+        "CATMAID_WHAT": str(report["what"]),
         "CATMAID_RESULT": "ok" if report["ok"] else "failed",
         "CATMAID_MESSAGE": str(report["message"]).replace("\0", "")[:MESSAGE_LIMIT],
         "CATMAID_DATABASES": json.dumps(list(report["databases"])),  # any character may be in a name

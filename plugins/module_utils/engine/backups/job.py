@@ -5,54 +5,31 @@
 
 from __future__ import annotations
 
-import json
-import os
-import socket
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
-from .. import files
 from ..errors import CatmaidError
 from ..postgres import databases as server_databases
+from ..postgres import scratch
 from ..progress import Report as ReportProgress
-from . import archive, copies, extras, hooks, prune, status, store
+from . import archive, copies, extras, prune, reports, status, store
 from .config import Config
+from .reports import Report, Say
 
-Say = Callable[[str], None]
-Report = dict[str, Any]
-SILENT = "it ended without a word: killed, out of memory, or the host went down"
+NAME = "backup"
 
 
 def run(config: Config, job: str, say: Say, progress: ReportProgress | None = None) -> Report:
     """Back up every database of the configuration and return the report; a failure of one keeps none from its turn."""
-    before = load(config)
-    if _is_lost(before):
-        say(f"the job of {before['started']} is no more; {SILENT}")
-    report = _begin(config, job, before)
-    try:
-        names = report["seen"] = databases(config)
-        report["databases"] = {name: {"ok": False, "message": "its turn did not come"} for name in names}
-        for name in names:
-            report["databases"][name] = _one(config, name, job, say, progress)
-        wrong = [f"{name}: {about['message']}" for name, about in report["databases"].items() if not about["ok"]]
-        report["message"] = "; ".join(wrong)
-    except CatmaidError as error:
-        report["message"] = report["error"] = str(error)
-        say(f"FAILED: {error}")
-    except BaseException as error:
-        report["message"] = report["error"] = f"{type(error).__name__}: {error}".rstrip(": ")
-        _finish(config, report, say)
-        raise
-    report["ok"] = not report["message"]
-    return _finish(config, report, say)
+    return reports.run(
+        config, NAME, job, say, lambda: databases(config), lambda name: _one(config, name, job, say, progress)
+    )  # fmt: skip
 
 
 def databases(config: Config) -> list[str]:
     """Return the databases to back up, asking the server where the configuration says all."""
     if config.databases is not None:
         return config.databases
-    return [found.name for found in server_databases.listing(config.server)]
+    return [found.name for found in server_databases.listing(config.server) if not scratch.is_scratch(found.name)]
 
 
 def request(config: Config, database: str, job: str) -> archive.Request:
@@ -105,37 +82,6 @@ def copy(
     )  # fmt: skip
 
 
-def load(config: Config) -> Report:
-    """Return how the last job went, as far as it came; nothing when there was none."""
-    try:
-        with open(config.state, encoding="utf-8") as file:
-            found = json.load(file)
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def report_lost(config: Config, invocation: str, say: Say) -> Report | None:
-    """Tell of a job that could not tell itself; return its report, or nothing when it has told everything.
-
-    ``invocation`` is systemd's name of the run that failed, where systemd says it.
-    """
-    last = load(config)
-    running = last.get("running")
-    told = bool(last) and not running and (not invocation or last.get("invocation") == invocation)
-    if told or (running and status.alive(running)):
-        return None
-    if running:
-        report = {**last, "message": f"the job that began at {last['started']} is no more: {SILENT}"}
-    else:
-        report = {**_report(config, "timer"), "message": "the job could not even begin: see the journal of its unit"}
-    report["error"] = report["message"]
-    for parent in status.folders(config.dest):
-        status.settle(parent, report["message"])
-    report["invocation"] = invocation
-    return _finish(config, report, say)
-
-
 def _one(config: Config, database: str, job: str, say: Say, progress: ReportProgress | None) -> Report:
     """Do all steps for one database; the first that fails is the last."""
     folder = store.folder(config.dest, database)
@@ -181,63 +127,3 @@ def _steps(config: Config, database: str, job: str, say: Say, progress: ReportPr
         for warning in filter(None, [decision.refused, *decision.warnings]):
             say(f"{database}: {warning}")
         say(f"{database}: {len(decision.kept)} backups stay, {len(decision.gone)} are removed")
-
-
-def _report(config: Config, job: str) -> Report:
-    return {
-        "instance": config.instance,
-        "host": socket.gethostname(),
-        "job": job,
-        "ok": False,
-        "message": "",
-        "error": "",
-        "hooks": [],
-        "started": store.format_time(store.now()),
-        "finished": None,
-        "databases": {},
-    }
-
-
-def _begin(config: Config, job: str, before: Report) -> Report:
-    report = {
-        **_report(config, job),
-        "running": {"pid": os.getpid(), "born": status.born(os.getpid())},
-        "invocation": os.environ.get("INVOCATION_ID", ""),
-        "seen": before.get("seen", []),  # the databases of the server, when it was last asked
-    }
-    _save(config, report)
-    return report
-
-
-def _finish(config: Config, report: Report, say: Say) -> Report:
-    """Run the hooks, then note the end: a job that is killed in its hooks has not told everything either."""
-    report["finished"] = store.format_time(store.now())
-    told = {key: value for key, value in report.items() if key not in ("running", "invocation", "seen")}
-    wanted = config.values["hooks"]
-    problems = hooks.run(wanted["on_success" if report["ok"] else "on_failure"], told, wanted["timeout"])
-    for problem in problems:
-        say(f"FAILED: {problem}")
-    if problems:
-        made = " (the backups are there)" if report["ok"] else ""
-        report["hooks"] = [f"{problem}{made}" for problem in problems]
-        report["message"] = "; ".join(filter(None, [report["message"], *report["hooks"]]))
-        report["ok"] = False
-    report["running"] = None
-    _save(config, report)
-    return report
-
-
-def _save(config: Config, report: Report) -> None:
-    try:
-        os.makedirs(os.path.dirname(config.state), mode=0o755, exist_ok=True)
-        files.write_json(config.state, report)
-    except OSError as error:
-        raise CatmaidError(
-            f"noting the job in {config.state}",
-            error.strerror or str(error),
-            "Make that folder writable for the user of the job, or set state_dir.",
-        ) from error
-
-
-def _is_lost(report: Report) -> bool:
-    return bool(report.get("running")) and not status.alive(report["running"])

@@ -13,7 +13,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -79,9 +79,9 @@ def watch(folder: str, database: str, directory: str) -> None:
     metrics.publish(folder, judged(folder, load(folder)))
 
 
-def settle(folder: str, message: str) -> list[str]:
-    """Note the failure of every section whose process ended without a word; return these sections."""
-    dead = lost(load(folder))
+def settle(folder: str, message: str, sections: Sequence[str]) -> list[str]:
+    """Note the failure of those of ``sections`` whose process ended without a word; return them."""
+    dead = {section: mark for section, mark in lost(load(folder)).items() if section in sections}
     for section, mark in dead.items():
         run = {"started": mark["since"], "finished": store.format_time(store.now()), "seconds": None}
         last = {**run, "job": mark.get("job", ""), "ok": False, "message": message}

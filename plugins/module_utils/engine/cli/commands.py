@@ -12,7 +12,7 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
-from ..backups import check, job, store
+from ..backups import check, job, reports, store
 from ..backups import verify as reading
 from ..backups.config import Config
 from ..errors import CatmaidError
@@ -130,7 +130,8 @@ def run_check(config: Config, options: argparse.Namespace) -> int:
     max_age, critical = store.seconds(options.max_age), store.seconds(options.critical)
     if critical < max_age:
         raise CatmaidError("reading the ages", "--critical is less than --max-age", "Let it be more, or the same.")
-    verdict = check.examine(config, max_age, critical)
+    drill_age = store.seconds(options.max_drill_age) if options.max_drill_age else None
+    verdict = check.examine(config, max_age, critical, drill_age)
     if options.json:
         told: dict[str, Any] = {"code": verdict.code, "state": check.WORDS[verdict.code], "line": verdict.line()}
         problems = [{"code": code, "text": text} for code, text in verdict.problems]
@@ -157,7 +158,8 @@ def show_config(config: Config, options: argparse.Namespace) -> int:
 def report_failure(config: Config, options: argparse.Namespace) -> int:
     """Tell of a job that died."""
     voice = output.Voice(quiet=options.quiet, json=options.json)
-    report = job.report_lost(config, options.invocation or os.environ.get("MONITOR_INVOCATION_ID", ""), voice.say)
+    invocation = options.invocation or os.environ.get("MONITOR_INVOCATION_ID", "")
+    report = reports.finish_lost(config, job.NAME, invocation, voice.say)
     if options.json:
         output.show_json(report)
     elif report:

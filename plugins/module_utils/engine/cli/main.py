@@ -13,10 +13,13 @@ from typing import Any
 
 from ..backups import check, config
 from ..errors import CatmaidError
-from . import commands, keeping, manual
+from . import commands, drilling, keeping, manual
 
 PROGRAM = "catmaid-admin"
 USAGE = 2
+AGAIN = 0.01  # seconds until an interrupt is tried again
+# Functions that are not called by us: destructors, and those that logging has Python call around a fork.
+AUTOMATIC = ("__del__", "_acquireLock", "_releaseLock", "_prepareFork", "_afterFork")
 
 Command = Callable[[config.Config, argparse.Namespace], int]
 
@@ -77,6 +80,13 @@ def parser(build: str) -> argparse.ArgumentParser:
     age = "seconds, or a number with s, m, h, d or w"
     page.add_argument("--max-age", default="26h", metavar="AGE", help=f"age that is a warning (26h): {age}")
     page.add_argument("--critical", default="50h", metavar="AGE", help="age that is critical (50h)")
+    page.add_argument(
+        "--max-drill-age", default="", metavar="AGE", help="age of the last good restore drill, a warning"
+    )
+
+    page = _page(pages, "drill", drilling.run, drilling.SUMMARY, drilling.MANUAL)
+    drilling.add_options(page)
+    _database(page)
 
     page = _page(pages, "prune", keeping.run_prune, "let old backups go", manual.PRUNE)
     page.add_argument("--dry-run", action="store_true", help="say what would go, and remove nothing")
@@ -145,9 +155,25 @@ def _fail(error: CatmaidError, code: int, is_check: bool) -> int:
 def _end_politely() -> None:
     """Let SIGTERM end us like Ctrl-C does: what is half done is taken away, and noted as failed."""
 
-    def interrupt(number: int, _frame: Any) -> None:
+    def interrupt(number: int, frame: Any) -> None:
+        if _is_swallowed(frame):
+            signal.signal(signal.SIGALRM, lambda _number, later: interrupt(number, later))
+            signal.setitimer(signal.ITIMER_REAL, AGAIN)
+            return
         signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt(f"by {signal.Signals(number).name}")
 
     signal.signal(signal.SIGTERM, interrupt)
     signal.signal(signal.SIGHUP, interrupt)
+
+
+def _is_swallowed(frame: Any) -> bool:
+    """Tell whether an exception would get lost in what Python runs by itself: around a fork, or for a dead object.
+
+    Around a fork it would also leave the lock of logging locked, and the next fork would wait for it for ever.
+    """
+    while frame is not None:
+        if frame.f_code.co_name in AUTOMATIC:
+            return True
+        frame = frame.f_back
+    return False

@@ -23,9 +23,9 @@ FILES
   <dest>/<database>/<id>/
       A backup, with its manifest.json.
   <dest>/<database>/status.json
-      How the last backup, copy, pruning and verification ended, whoever started them.
-  /var/lib/catmaid-admin/<instance>/job.json
-      How the last job ended, and what it told the hooks.
+      How the last backup, copy, pruning, verification and restore drill ended, whoever started them.
+  /var/lib/catmaid-admin/<instance>/job.json, drill.json
+      How the last job, and the last drill, ended, and what it told the hooks.
   <metrics_dir>/catmaid_backup_<database>_<mark>.prom
       The same as metrics, for the textfile collector of Prometheus' node_exporter.
 """
@@ -49,9 +49,9 @@ DESCRIPTION
   For each database of the configuration: makes a backup, reads all of it back, copies it to the targets, prunes what
   is too old, and notes how that went. What fails for one database keeps no other from its turn, and nothing is pruned
   where something failed. At the end the commands of hooks.on_success or hooks.on_failure are run, each with the report
-  as JSON on its standard input and with CATMAID_RESULT (ok, failed), CATMAID_MESSAGE (2000 characters of it),
-  CATMAID_INSTANCE, CATMAID_DATABASES (a JSON list of names), CATMAID_JOB and CATMAID_HOST in its environment. A hook
-  that fails, or takes longer than hooks.timeout seconds, makes the job fail; the backups stay.
+  as JSON on its standard input and with CATMAID_RESULT (ok, failed), CATMAID_WHAT (backup, drill), CATMAID_MESSAGE
+  (2000 characters of it), CATMAID_INSTANCE, CATMAID_DATABASES (a JSON list of names), CATMAID_JOB and CATMAID_HOST in
+  its environment. A hook that fails, or takes longer than hooks.timeout seconds, makes the job fail; the backups stay.
 
   It prints one line for each thing that happens, and now and then how far it is.
 
@@ -101,19 +101,19 @@ EXAMPLES
 CHECK = """\
 DESCRIPTION
   A plugin for Nagios, Icinga and the like: one line, with performance data after the bar. It looks at the age of the
-  newest verified backup of each database, and at how the last backup, copy, verification and pruning ended. It asks no
-  database and changes nothing.
+  newest verified backup of each database, and at how the last backup, copy, verification, restore drill and pruning
+  ended. It asks no database and changes nothing.
 
 EXIT STATUS
   0  OK
-  1  WARNING: the newest verified backup is older than --max-age, one that is damaged or cannot be read lies there, or
-     pruning failed
-  2  CRITICAL: it is older than --critical or suspicious, there is none, or the last backup, copy, verification or hook
-     failed or was killed
+  1  WARNING: the newest verified backup is older than --max-age, one that is damaged or cannot be read lies there,
+     pruning failed, or with --max-drill-age no restore drill went well for so long
+  2  CRITICAL: it is older than --critical or suspicious, there is none, or the last backup, copy, verification,
+     drill or hook failed or was killed
   3  UNKNOWN: the configuration, or the folder, cannot be read
 
 EXAMPLES
-  catmaid-admin check --max-age 26h --critical 50h
+  catmaid-admin check --max-age 26h --critical 50h --max-drill-age 9d
   sudo catmaid-admin check --instance lab --json
 """
 

@@ -17,6 +17,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -55,7 +56,10 @@ def main() -> None:
     os.environ.pop("CATMAID_ADMIN_CHILD", None)
     channel = Channel()
     current = {"migration": None}  # type: Dict[str, Optional[List[str]]]
-    scratch = tempfile.mkdtemp(prefix="catmaid-admin-")
+    scratch = config["scratch"] = tempfile.mkdtemp(prefix="catmaid-admin-")
+    if config.get("isolated"):
+        # A question that is given up leaves no folder behind. A job that writes has to end at once instead.
+        signal.signal(signal.SIGTERM, lambda *_about: sys.exit("ended by SIGTERM"))
     try:
         settings = importlib.import_module(config["settings"])
         if config["operation"] != "settings":
@@ -349,12 +353,20 @@ def make_superuser(config: Config, _channel: Channel, _current: Any) -> Dict[str
     return {}
 
 
+def ask_pages(config: Config, _channel: Channel, _current: Any) -> Any:
+    """Ask the release for pages; how, is told by the source that came along."""
+    scope = {"__name__": "catmaid_admin_pages"}  # type: Dict[str, Any]
+    exec(compile(config["source"], "catmaid.admin/pages", "exec"), scope)  # noqa: S102 (the engine's own, like this file)
+    return scope["run"](config)
+
+
 OPERATIONS = {
     "settings": read_settings,
     "plan": read_plan,
     "migrate": run_migrate,
     "command": run_command,
     "superuser": make_superuser,
+    "pages": ask_pages,
 }
 
 if __name__ == "__main__":

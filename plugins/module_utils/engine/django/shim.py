@@ -20,7 +20,7 @@ from typing import Any
 from .. import command
 from ..errors import CatmaidError
 from ..postgres.server import Server
-from . import child
+from . import child, pages
 from .project import Project
 
 BOOTSTRAP = "import os; exec(compile(os.environ['CATMAID_ADMIN_CHILD'], 'catmaid.admin', 'exec'))"
@@ -80,6 +80,7 @@ class Runner:
     project: Project
     server: Server
     database: str
+    folder: str = ""  # where children keep what is temporary, instead of the usual place
     _identity: Identity | None = field(default=None, repr=False)
 
     def identity(self) -> Identity:
@@ -161,6 +162,23 @@ class Runner:
             password=password,
         )
 
+    def pages(self, wanted: Sequence[str], *, read_only: bool) -> dict[str, Any]:
+        """Return what the release's own WSGI application answers to these pages, logged in as a superuser.
+
+        With ``read_only`` the session of the database cannot write.
+        """
+        session = {"default_transaction_read_only": "on" if read_only else "off", "lock_timeout": "10s"}
+        events, _output = self._run(
+            "asking for the pages",
+            "pages",
+            session=session,
+            isolated=True,
+            source=_source(pages.__name__.rpartition(".")[2]),
+            pages=list(wanted),
+            make_user=not read_only,
+        )
+        return dict(events[-1]["value"])
+
     def _ask(self, doing: str, operation: str, **values: Any) -> dict[str, Any]:
         session = {"default_transaction_read_only": "on", "lock_timeout": "10s"}
         events, _output = self._run(doing, operation, session=session, isolated=True, **values)
@@ -195,9 +213,11 @@ class Runner:
             doing = f"{doing} on database {self.database}"
         env = {
             **self.project.environment(),
-            "CATMAID_ADMIN_CHILD": _source(),
+            "CATMAID_ADMIN_CHILD": _source("child"),
             "CATMAID_ADMIN_SHIM": json.dumps(config),
         }
+        if self.folder:
+            env["TMPDIR"] = self.folder
         if isolated:
             env["PYTHONDONTWRITEBYTECODE"] = "1"  # a question leaves no files in the source code either
         result = command.run(
@@ -262,12 +282,12 @@ def _login(server: Server) -> dict[str, Any] | None:
     }
 
 
-def _source() -> str:
+def _source(name: str) -> str:
     # Read through the loader, because the engine can be inside the zip file of an Ansible module.
-    text = pkgutil.get_data(__package__ or "", "child.py")
+    text = pkgutil.get_data(__package__ or "", f"{name}.py")
     if text is None:  # pragma: no cover (every loader that Python has can read its own source)
         raise CatmaidError(
-            "starting manage.py", "the engine's file child.py cannot be read", "Reinstall the collection."
+            "starting manage.py", f"the engine's file {name}.py cannot be read", "Reinstall the collection."
         )
     return text.decode()
 

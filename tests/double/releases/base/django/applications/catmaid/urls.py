@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from django.urls import path
 
-from catmaid.views import accounts, home, tracing
+from catmaid.views import accounts, home, nodes, tracing
 
 urlpatterns = [
     path("", home.index),
@@ -13,5 +13,6 @@ urlpatterns = [
     path("<int:project_id>/skeletons/", tracing.skeletons),
     path("<int:project_id>/skeletons/<int:skeleton_id>/node-count", tracing.node_count),
     path("<int:project_id>/skeletons/<int:skeleton_id>/compact-detail", tracing.compact_detail),
+    path("<int:project_id>/node/list", nodes.node_list),
     path("<int:project_id>/treenode/create", tracing.create_treenode),
 ]

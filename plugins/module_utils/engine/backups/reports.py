@@ -1,0 +1,149 @@
+# Copyright (c) 2026, catmaid.admin contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a job of the host says of itself: a file while it runs and when it has ended, and the hooks that are told.
+
+A job is one of those that the host starts by itself: the backup, the restore drill. Each has a file of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from .. import files
+from ..errors import CatmaidError
+from . import hooks, status, store
+from .config import Config
+
+Say = Callable[[str], None]
+Report = dict[str, Any]
+SILENT = "it ended without a word: killed, out of memory, or the host went down"
+# What stays when a hook makes a job fail that has gone well.
+DONE = {"backup": " (the backups are there)", "drill": " (the backups were found good)"}
+
+
+def run(
+    config: Config, name: str, job: str, say: Say, databases: Callable[[], list[str]], one: Callable[[str], Report]
+) -> Report:
+    """Do a job for ``job``, whoever that is: ``one`` after the other of the ``databases``; return the report.
+
+    A failure of one keeps none from its turn.
+    """
+    report = begin(config, name, job, say)
+    try:
+        names = report["seen"] = databases()
+        report["databases"] = {database: {"ok": False, "message": "its turn did not come"} for database in names}
+        for database in names:
+            report["databases"][database] = one(database)
+        wrong = [f"{at}: {about['message']}" for at, about in report["databases"].items() if not about["ok"]]
+        report["message"] = "; ".join(wrong)
+    except CatmaidError as error:
+        report["message"] = report["error"] = str(error)
+        say(f"FAILED: {error}")
+    except BaseException as error:
+        report["message"] = report["error"] = f"{type(error).__name__}: {error}".rstrip(": ")
+        finish(config, name, report, say)
+        raise
+    report["ok"] = not report["message"]
+    return finish(config, name, report, say)
+
+
+def load(config: Config, name: str) -> Report:
+    """Return how the last run of a job went, as far as it came; nothing when there was none."""
+    try:
+        with open(config.state_of(name), encoding="utf-8") as file:
+            found = json.load(file)
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def begin(config: Config, name: str, job: str, say: Say) -> Report:
+    """Note that a job begins."""
+    before = load(config, name)
+    if before.get("running") and not status.alive(before["running"]):
+        say(f"the job of {before['started']} is no more; {SILENT}")
+    report = {
+        **_report(config, name, job),
+        "running": {"pid": os.getpid(), "born": status.born(os.getpid())},
+        "invocation": os.environ.get("INVOCATION_ID", ""),
+        "seen": before.get("seen", []),  # the databases of the server, when it was last asked
+    }
+    _save(config, name, report)
+    return report
+
+
+def finish(config: Config, name: str, report: Report, say: Say) -> Report:
+    """Run the hooks, then note the end: a job that is killed in its hooks has not told everything either."""
+    report["finished"] = store.format_time(store.now())
+    told = {key: value for key, value in report.items() if key not in ("running", "invocation", "seen")}
+    wanted = config.values["hooks"]
+    problems = hooks.run(wanted["on_success" if report["ok"] else "on_failure"], told, wanted["timeout"])
+    for problem in problems:
+        say(f"FAILED: {problem}")
+    if problems:
+        made = DONE[name] if report["ok"] else ""
+        report["hooks"] = [f"{problem}{made}" for problem in problems]
+        report["message"] = "; ".join(filter(None, [report["message"], *report["hooks"]]))
+        report["ok"] = False
+    report["running"] = None
+    _save(config, name, report)
+    return report
+
+
+def finish_lost(config: Config, name: str, invocation: str, say: Say) -> Report | None:
+    """Finish what a job that died could not; return its report, or nothing when it has told everything.
+
+    ``invocation`` is systemd's name of the run that failed, where systemd says it.
+    """
+    last = load(config, name)
+    running = last.get("running")
+    told = bool(last) and not running and (not invocation or last.get("invocation") == invocation)
+    if told or (running and status.alive(running)):
+        return None
+    if running:
+        report = {**last, "message": f"the job that began at {last['started']} is no more: {SILENT}"}
+    else:
+        report = {
+            **_report(config, name, "timer"),
+            "message": "the job could not even begin: see the journal of its unit",
+        }
+    report["error"] = report["message"]
+    sections = [section for section in status.SECTIONS if (section == "drill") == (name == "drill")]
+    for parent in status.folders(config.dest):
+        status.settle(parent, report["message"], sections)
+    report["invocation"] = invocation
+    return finish(config, name, report, say)
+
+
+def _report(config: Config, name: str, job: str) -> Report:
+    return {
+        "instance": config.instance,
+        "host": socket.gethostname(),
+        "what": name,
+        "job": job,
+        "ok": False,
+        "message": "",
+        "error": "",
+        "hooks": [],
+        "started": store.format_time(store.now()),
+        "finished": None,
+        "databases": {},
+    }
+
+
+def _save(config: Config, name: str, report: Report) -> None:
+    path = config.state_of(name)
+    try:
+        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+        files.write_json(path, report)
+    except OSError as error:
+        raise CatmaidError(
+            f"noting the job in {path}",
+            error.strerror or str(error),
+            "Make that folder writable for the user of the job, or set state_dir.",
+        ) from error
