@@ -24,12 +24,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench import backup_report
+from bench import backup_report, restore_report
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "catmaid.admin" / "bench"
 # A job is a program on the host that prints a line of JSON for each run, and what to make of the lines.
-JOBS = {"backup": backup_report}
+JOBS = {"backup": backup_report, "restore": restore_report}
 FOLDER = "/opt/ansible_collections/catmaid/admin"
 ON_HOST = f"env --chdir={FOLDER} PYTHONPATH=/opt:{FOLDER} PYTHONPYCACHEPREFIX=/var/tmp/pycache python3"
 
