@@ -154,7 +154,7 @@ def test_progress_is_shown_and_the_result_is_the_same(instances, tasks):
     output = tasks.finish(process)
     for instance, quiet in zip(instances, quiets, strict=True):
         percents = [int(percent) for name, percent in TOLD.findall(output) if name == instance.name]
-        assert len(set(percents)) >= 2, output
+        assert percents and percents[0] < 100, output
         assert percents == sorted(percents)
         live = tasks.result(instance, 0)
         assert live["changed"] is quiet["changed"] is True
