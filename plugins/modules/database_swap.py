@@ -16,6 +16,8 @@ description:
     setting is changed for that which could stay behind.
   - The new database gets what the old one had besides its contents, which a rename does not carry along. That is owner,
     rights, settings of C(ALTER DATABASE) and of C(ALTER ROLE ... IN DATABASE), comment and connection limit.
+  - The comment of the old database tells from then on which one it was and until when, before what it said.
+    M(catmaid.admin.database_prune) goes by that. Swapped in again, it has its own comment back.
   - When there is no database O(login_db) any more, O(replacement) is renamed and nothing else.
 author:
   - catmaid.admin contributors (@catmaid)
@@ -47,6 +49,7 @@ requirements:
 seealso:
   - module: catmaid.admin.pg_restore
   - module: catmaid.admin.database_copy
+  - module: catmaid.admin.database_prune
 """
 
 EXAMPLES = r"""

@@ -66,7 +66,11 @@ def test_checks_swaps_and_refuses_to_swap_again(database: str, replacement: str,
     assert (value(database, OID), value(keep_as, OID), replacement in names()) == (new, old, False)
     assert value(database, "SELECT to_regclass('is_new')") == "is_new"
     assert sql(database, PROPERTIES) == properties
-    assert sql(keep_as, PROPERTIES) == properties
+    # The old one as well, but for the comment, which tells what it was.
+    ((*kept, comment, roles),) = sql(keep_as, PROPERTIES)
+    assert [[*kept, "live", roles]] == properties
+    assert comment.startswith("catmaid.admin: ")
+    assert comment.endswith("; live")
 
     for check in (True, False):
         assert f"there is no database {replacement}" in swap(database, replacement, keep_as, check=check).error

@@ -15,7 +15,7 @@ from typing import Any
 
 from .. import files
 from ..errors import CatmaidError
-from . import properties
+from . import marks, properties
 from .properties import Properties
 from .server import Server, maintenance_database, quoted
 
@@ -262,19 +262,23 @@ def check_name(name: str, doing: str) -> None:
         raise CatmaidError(doing, f"{name!r} is no name for a database", f"It may have 1 to {MAXIMUM_NAME} bytes.")
 
 
-def check_space(connection: Any, server: Server, doing: str, needed: int) -> None:
-    """Refuse when the disk of a server on this host has not ``needed`` bytes left."""
+def room(connection: Any, server: Server) -> tuple[str, int] | None:
+    """Return the folder of a server on this host and the bytes that are free there; None where that cannot be asked."""
     if not server.address.startswith("/"):
-        return  # another host's disk cannot be asked
+        return None  # another host's disk
     with connection.cursor() as cursor:
         cursor.execute("SELECT setting FROM pg_settings WHERE name = 'data_directory'")
         row = cursor.fetchone()  # not everybody may see it
-    if row and row[0] and os.path.isdir(row[0]):
-        free = files.free_bytes(row[0])
-        if free < needed:
-            raise CatmaidError(
-                doing, f"{needed} bytes are needed below {row[0]}, {free} are free", "Make room on that disk."
-            )
+    return (str(row[0]), files.free_bytes(row[0])) if row and row[0] and os.path.isdir(row[0]) else None
+
+
+def check_space(connection: Any, server: Server, doing: str, needed: int) -> None:
+    """Refuse when the disk of a server on this host has not ``needed`` bytes left."""
+    found = room(connection, server)
+    if found and found[1] < needed:
+        raise CatmaidError(
+            doing, f"{needed} bytes are needed below {found[0]}, {found[1]} are free", "Make room on that disk."
+        )
 
 
 def pair(connection: Any, live: str, replacement: str, keep_as: str) -> Pair:
@@ -298,8 +302,9 @@ def pair(connection: Any, live: str, replacement: str, keep_as: str) -> Pair:
 def swap(server: Server, live: str, replacement: str, keep_as: str) -> tuple[Pair, int]:
     """Rename ``live`` to ``keep_as`` and ``replacement`` to ``live`` in one transaction; all sessions are ended.
 
-    The new one gets what the old one had: owner, rights, settings, comment, limit. Where there is no ``live`` (it was
-    destroyed), it is a plain rename. Returns what was before, and how many sessions were ended.
+    The new one gets what the old one had: owner, rights, settings, comment, limit. The old one's comment tells from
+    then on what it was. Where there is no ``live`` (it was destroyed), it is a plain rename. Returns what was before,
+    and how many sessions were ended.
     """
     doing = f"putting database {replacement} in the place of {live}"
     for attempt in range(1, SWAP_ATTEMPTS + 1):
@@ -308,9 +313,10 @@ def swap(server: Server, live: str, replacement: str, keep_as: str) -> tuple[Pai
                 before = pair(connection, live, replacement, keep_as)
                 if before.live:
                     _rename(connection, live, keep_as)
+                    mark(connection, keep_as, str(marks.new(keep_as, live, before.live.comment)))
                 _rename(connection, replacement, live)
-                if before.live:
-                    properties.apply(connection, live, before.live)
+                wanted = before.live or before.replacement
+                properties.apply(connection, live, wanted, marks.unmarked(wanted.comment))
             return before, len(ended)
         except CatmaidError as error:
             if error.details.get("sqlstate") != IN_USE:

@@ -1,0 +1,126 @@
+# Copyright (c) 2026, catmaid.admin contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A backup comes back whole, fits to the code that serves it, or the database from before serves as if nothing was."""
+
+from __future__ import annotations
+
+import pytest
+
+CONFIRM = {"catmaid_restore_confirm": "catmaid"}
+OLD, NEW = "2030.01.15", "2030.06.20"
+ROWS = """SELECT (SELECT count(*) FROM ONLY treenode), (SELECT count(*) FROM treenode_edge),
+    (SELECT count(*) FROM ONLY connector), (SELECT count(*) FROM treenode_connector_edge),
+    (SELECT sum(num_imported_nodes) FROM catmaid_skeleton_summary), (SELECT count(*) FROM treenode__history)"""
+KEPT = "SELECT datname FROM pg_database WHERE datname LIKE 'catmaid_before_restore_%'"
+
+
+def newest(instance) -> str:
+    return instance.run("ls -d /var/backups/catmaid/catmaid/catmaid_* | tail -n 1")
+
+
+def test_a_restore_wants_the_name_of_the_database(instances, play):
+    result = play("restore")
+    assert result.rc != 0
+    for instance in instances:
+        assert "catmaid_restore_confirm=catmaid" in result.messages(instance.name)
+        assert result.changed(instance.name) == []
+
+
+@pytest.mark.parametrize("harm", ["cut short", "one bit flipped"])
+def test_a_damaged_backup_is_refused_and_nothing_touched(instances, play, harm):
+    for instance in instances:
+        instance.run(f"rm -rf /root/damaged && cp -a {newest(instance)} /root/damaged")
+        largest = instance.run(
+            "find /root/damaged -type f ! -name manifest.json -printf '%s %p\\n' | sort -n | tail -n 1"
+        )
+        size, path = largest.split(" ", 1)
+        if harm == "cut short":
+            instance.run(f"truncate -s -1 {path}")
+        else:
+            middle = int(size) // 2
+            byte = instance.run(f"od -An -tu1 -j {middle} -N 1 {path}")
+            flipped = f"\\{int(byte) ^ 1:03o}"
+            instance.run(f"printf '{flipped}' | dd of={path} bs=1 seek={middle} conv=notrunc status=none")
+    before = [(instance.sql(ROWS), instance.databases()) for instance in instances]
+    result = play("restore", **CONFIRM, catmaid_restore_backup="/root/damaged")
+    assert result.rc != 0
+    for instance, (rows, databases) in zip(instances, before):
+        assert result.changed(instance.name) == []
+        assert "/root/damaged" in result.messages(instance.name)
+        assert (instance.sql(ROWS), instance.databases()) == (rows, databases)
+        assert instance.get("/")[0] == 200
+
+
+def test_a_restore_that_the_application_cannot_work_with_is_undone(instances, play):
+    """An archive of pg_dump itself, of a database that lacks a table: whole, but of no use."""
+    for instance in instances:
+        instance.run("rm -f /tmp/useless")
+        for command in (
+            "createdb --template=template0 useless",
+            "pg_dump -Fc -f /tmp/useless catmaid",
+            "pg_restore --exit-on-error -d useless /tmp/useless",
+            "psql -Xqc 'DROP TABLE project CASCADE' useless",
+            "pg_dump -Fc -f /tmp/useless useless",
+            "dropdb useless",
+        ):
+            instance.run(f"cd /tmp && runuser -u postgres -- {command}")
+    before = [instance.sql(ROWS) for instance in instances]
+    result = play("restore", **CONFIRM, catmaid_restore_backup="/tmp/useless")
+    assert result.rc != 0
+    for instance, rows in zip(instances, before):
+        assert "the database from before serves again" in result.messages(instance.name)
+        assert instance.sql(ROWS) == rows
+        assert instance.get("/projects/")[0] == 200
+        assert any(name.startswith("catmaid_failed_restore_") for name in instance.databases())
+
+
+def age_what_is_kept(instance) -> set[str]:
+    """Let the databases that restores have kept be of last year."""
+    for name in instance.databases():
+        comment = instance.sql(
+            f"SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = '{name}'"
+        )
+        if comment.startswith("catmaid.admin: "):
+            year = f"{comment.rpartition(' until ')[0]} until 2025-01-01T00:00:00Z"
+            instance.sql(f"COMMENT ON DATABASE {name} IS '{year}'")
+    return instance.databases() - {"catmaid"}
+
+
+def test_a_destroyed_table_comes_back_and_what_was_kept_long_enough_goes(instances, play):
+    old = [age_what_is_kept(instance) for instance in instances]
+    before = [instance.sql(ROWS) for instance in instances]
+    for instance in instances:
+        instance.sql("DROP TABLE treenode CASCADE")
+    result = play("restore", **CONFIRM)
+    assert result.rc == 0, result.output
+    for instance, rows, gone in zip(instances, before, old):
+        assert gone
+        assert gone.isdisjoint(instance.databases())
+        assert instance.sql(ROWS) == rows
+        assert instance.get("/")[0] == 200
+        # The database from before is kept; that of the restore that failed above has been for long enough.
+        (kept,) = instance.databases() - {"catmaid"}
+        assert kept.startswith("catmaid_before_restore_")
+        # and people can work on it: triggers and their tables are there again
+        instance.sql("UPDATE treenode SET location_x = location_x + 1 WHERE id = (SELECT max(id) FROM ONLY treenode)")
+        instance.sql("UPDATE treenode SET location_x = location_x - 1 WHERE id = (SELECT max(id) FROM ONLY treenode)")
+
+
+def test_a_database_that_is_gone_comes_back(instances, play):
+    before = [instance.sql(ROWS) for instance in instances]
+    for instance in instances:
+        instance.run("cd / && runuser -u postgres -- dropdb --force catmaid")
+    result = play("restore", **CONFIRM)
+    assert result.rc == 0, result.output
+    for instance, rows in zip(instances, before):
+        assert instance.sql(ROWS).rsplit("|", 1)[0] == rows.rsplit("|", 1)[0]
+        assert instance.get("/projects/")[0] == 200
+
+
+def test_one_of_before_is_kept_if_that_is_wanted(instances, play):
+    old = [age_what_is_kept(instance) for instance in instances]
+    assert play("restore", catmaid_restore_keep_old=0, **CONFIRM).rc == 0
+    for instance, kept in zip(instances, old):
+        assert kept
+        assert kept <= instance.databases()
