@@ -102,6 +102,7 @@ def finish(process: subprocess.Popen) -> Play:
 class Player:
     """Runs the collection's playbooks on all hosts."""
 
+    inventory = INVENTORY
     start = staticmethod(start)
     finish = staticmethod(finish)
 
@@ -110,7 +111,7 @@ class Player:
         return finish(start(*arguments, **variables))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def play() -> Player:
     """Run one of the collection's playbooks on all hosts, and return how it ended."""
     return Player()

@@ -28,11 +28,8 @@ def serves(instance, version: str) -> None:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def newer(instances):
+def newer(instances, play):
     """A backup of the newer release in /root/newer; the older one serves, with its own data."""
-    from conftest import Player
-
-    play = Player()
     assert play("backup", catmaid_backup_min_age="").rc == 0
     upgraded = play("upgrade", catmaid_version=NEW, catmaid_upgrade_backup=False)
     assert upgraded.rc == 0, upgraded.output

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import INVENTORY
 
 ROLE = Path(__file__).parents[3] / "roles/restore/tasks"
 CONFIRM = {"catmaid_restore_confirm": "catmaid"}
@@ -40,9 +39,9 @@ def heading(phase: str) -> str:
     return f"{phase.capitalize()} | {AT[phase]}" if phase in AT else first
 
 
-def kill_at(phase: str) -> None:
+def kill_at(play, phase: str) -> None:
     """Run a restore until it gets to a phase, and kill it as a power cut does: at once, and all its processes."""
-    argv = ["ansible-playbook", "-i", str(INVENTORY), "catmaid.admin.restore", "-e", json.dumps(AGAIN)]
+    argv = ["ansible-playbook", "-i", str(play.inventory), "catmaid.admin.restore", "-e", json.dumps(AGAIN)]
     environment = os.environ | {"ANSIBLE_STDOUT_CALLBACK": "default", "ANSIBLE_NOCOLOR": "1", "PYTHONUNBUFFERED": "1"}
     running = subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True)
     seen = ""
@@ -70,8 +69,8 @@ def test_there_is_a_row_for_every_phase():
 
 
 @pytest.mark.parametrize("phase", [phase for phase in phases() if phase not in NOT_ALWAYS])
-def test_a_play_that_was_killed_there_has_not_touched_the_live_data(instances, rows, phase):
-    kill_at(phase)
+def test_a_play_that_was_killed_there_has_not_touched_the_live_data(instances, play, rows, phase):
+    kill_at(play, phase)
     for instance in instances:
         deadline = time.monotonic() + 60
         while "catmaid" not in instance.databases():  # in the moment of the renames
@@ -82,7 +81,7 @@ def test_a_play_that_was_killed_there_has_not_touched_the_live_data(instances, r
 
 
 def test_the_next_one_brings_the_application_back_even_if_it_fails_itself(instances, play, rows):
-    kill_at("swap")
+    kill_at(play, "swap")
     result = play("restore", catmaid_restore_backup="nosuch", **AGAIN)
     assert result.rc != 0
     for instance in instances:

@@ -106,11 +106,22 @@ def run(request: Request, prepared: Prepared) -> Outcome:
         _create(request, prepared)
     try:
         _fill(request, prepared, outcome)
-    except BaseException:
+    except BaseException as error:
         if prepared.creates:
-            databases.drop(request.server, request.database, end_sessions=True)
+            _take_away(request, error)
         raise
     return outcome
+
+
+def _take_away(request: Request, why: BaseException) -> None:
+    """Drop what a failed run has made. Where even that fails, as on a server that is gone, the first error is told."""
+    try:
+        databases.drop(request.server, request.database, end_sessions=True)
+    except CatmaidError as error:
+        if not isinstance(why, CatmaidError):
+            raise
+        left = f"What is left of database {request.database} goes with the next run ({error.cause.strip()})."
+        why.remedy = " ".join(filter(None, [why.remedy, left]))
 
 
 def _fill(request: Request, prepared: Prepared, outcome: Outcome) -> None:
