@@ -13,7 +13,8 @@ description:
   - Lists the databases of a server that people work with, which are those that the login may connect to, apart from
     templates and C(postgres).
   - Those that the roles C(catmaid.admin.restore) and C(catmaid.admin.upgrade) keep from before, by a name
-    such as C(catmaid_before_restore_20261123t031500), or have not finished, are not among them.
+    such as C(catmaid_before_restore_20261123t031500), make to look things up, or have not finished, are not among them
+    unless O(kept) is set.
 author:
   - catmaid.admin contributors (@catmaid)
 extends_documentation_fragment:
@@ -32,6 +33,10 @@ options:
     description: Database to log in to for that. Without it, V(postgres), or V(template1) where that is missing.
     type: str
     required: false
+  kept:
+    description: List also those that were kept, are to look things up, or were not finished.
+    type: bool
+    default: false
 requirements:
   - psycopg2 (Debian and Ubuntu C(python3-psycopg2))
 seealso:
@@ -72,14 +77,20 @@ from ansible_collections.catmaid.admin.plugins.module_utils.engine.postgres impo
 
 def main() -> None:
     module = AnsibleModule(
-        argument_spec={**_ansible.login_argument_spec(), "login_db": {"type": "str"}},
+        argument_spec={
+            **_ansible.login_argument_spec(),
+            "login_db": {"type": "str"},
+            "kept": {"type": "bool", "default": False},
+        },
         supports_check_mode=True,
     )
     _ansible.run(module, lambda: work(module))
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:
-    found = databases.listing(_ansible.server(module.params), module.params["login_db"] or "")
+    found = databases.listing(
+        _ansible.server(module.params), module.params["login_db"] or "", kept=module.params["kept"]
+    )
     return {"changed": False, "databases": [{"name": p.name, "owner": p.owner, "bytes": p.bytes} for p in found]}
 
 

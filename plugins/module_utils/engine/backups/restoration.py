@@ -82,7 +82,7 @@ def prepare(request: Request) -> Prepared:
         _check_available(connection, doing, extensions)
         if source.manifest and source.manifest["properties"] and not request.in_place:
             databases.check_space(connection, request.server, doing, int(source.manifest["properties"]["bytes"]))
-    stale = target is not None and target.comment == databases.UNFINISHED and "pre-data" in request.sections
+    stale = target is not None and databases.is_left_over(target) and "pre-data" in request.sections
     creates = target is None or (stale and request.create_database)
     if target is None and not (request.create_database and "pre-data" in request.sections):
         remedy = "Create it first, or restore all sections with create_database."

@@ -29,8 +29,9 @@ except ImportError:
 FIRST_WITH_STRATEGY = 150000
 # The comment of a database that is being made: whoever finds it later knows that it may go.
 UNFINISHED = "catmaid.admin: unfinished"
-# How the roles restore and upgrade name the databases that they keep.
-KEPT = re.compile(r"_(before|failed)_(restore|upgrade)_\d{8}t\d{6}$")
+# How the roles restore and upgrade name the databases that they keep, and those in which something is looked up.
+KEPT = re.compile(r"_((before|failed)_(restore|upgrade)|scratch)_\d{8}t\d{6}$")
+INVALID = -2  # the limit of connections of a database whose drop was cut short: it can only be dropped once more
 MAXIMUM_NAME = 63
 # By pg_database.datlocprovider. A server that lacks one (icu before 15, builtin before 17) says so.
 PROVIDERS = {"i": ("icu", "ICU_LOCALE"), "b": ("builtin", "BUILTIN_LOCALE")}
@@ -74,19 +75,21 @@ def read(server: Server, name: str) -> Properties | None:
         return properties.read(connection, name)
 
 
-def listing(server: Server, database: str = "") -> list[Properties]:
-    """Return the databases that people work with, as a login to ``database`` sees them.
-
-    Those that a restore or an upgrade keeps, or has not finished, are none.
-    """
+def listing(server: Server, database: str = "", *, kept: bool = False) -> list[Properties]:
+    """Return the databases that people work with, as a login to ``database`` sees them; with ``kept`` the others too."""
     with server.connect(database or maintenance_database(server)) as connection, connection.cursor() as cursor:
         cursor.execute(
             "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate AND datname <> 'postgres'"
             " AND has_database_privilege(oid, 'CONNECT') ORDER BY datname"
         )
         found = [properties.read(connection, str(name)) for (name,) in cursor.fetchall()]
-    # One may have been dropped meanwhile.
-    return [about for about in found if about and about.comment != UNFINISHED and not KEPT.search(about.name)]
+    there = [about for about in found if about]  # one may have been dropped meanwhile
+    return there if kept else [about for about in there if about.comment != UNFINISHED and not KEPT.search(about.name)]
+
+
+def is_left_over(about: Properties) -> bool:
+    """Tell whether a database was never finished, or whether its drop was not."""
+    return about.comment == UNFINISHED or about.connection_limit == INVALID
 
 
 def sessions(connection: Any, names: Sequence[str]) -> list[Session]:

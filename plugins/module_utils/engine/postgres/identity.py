@@ -15,6 +15,8 @@ try:
 except ImportError:
     pass  # Server.connect, which comes first, says so
 
+# One whose drop was cut short is there, and yet nobody can be in it.
+NOT_TO_BE_ENTERED = ("does not exist", "cannot connect to invalid database")
 HERE = ("localhost", "127.0.0.1", "::1")
 
 
@@ -45,7 +47,7 @@ def database_key(server: Server, database: str) -> str:
                 number = cluster(connection)
             break
         except CatmaidError as error:
-            if "does not exist" not in error.cause or name == "template1":
+            if not any(text in error.cause for text in NOT_TO_BE_ENTERED) or name == "template1":
                 raise
     if not number:
         here = server.address.startswith("/") or server.address in HERE

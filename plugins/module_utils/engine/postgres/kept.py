@@ -46,7 +46,7 @@ def judge(server: Server, live: str, prefixes: Sequence[str], before: datetime) 
 
     Those that were kept ``before`` that time may go, unless somebody is connected to them.
     """
-    found = [kept for kept in map(read, databases.listing(server)) if kept and kept.live == live]
+    found = [kept for kept in map(read, databases.listing(server, kept=True)) if kept and kept.live == live]
     chosen = [kept for kept in found if kept.name.startswith(tuple(prefixes)) and kept.name != live]
     verdicts = []
     with databases.maintenance(server) as connection:
