@@ -32,6 +32,9 @@ def test_lists_what_people_work_with(database: str, unused: Callable[[], str]) -
         about = found.result["databases"][names.index(database)]
         assert about["owner"] == support.OWNER
         assert about["bytes"] >= int(support.value(database, "SELECT pg_table_size('treenode')")) > 0
+        everything = {about["name"] for about in run_module("database_info", kept=True).result["databases"]}
+        assert everything >= {*names, unfinished, *kept}
+        assert {"postgres", template, closed}.isdisjoint(everything)
         checked = run_module("database_info", check=True)
         assert [about["name"] for about in checked.result["databases"]] == names
     finally:

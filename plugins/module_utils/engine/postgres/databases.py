@@ -76,7 +76,7 @@ def read(server: Server, name: str) -> Properties | None:
 
 
 def listing(server: Server, database: str = "", *, kept: bool = False) -> list[Properties]:
-    """Return the databases that people work with, as a login to ``database`` sees them; with ``kept`` the others too."""
+    """Return the databases that people work with, as a login to ``database`` sees them; with ``kept`` others too."""
     with server.connect(database or maintenance_database(server)) as connection, connection.cursor() as cursor:
         cursor.execute(
             "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate AND datname <> 'postgres'"
