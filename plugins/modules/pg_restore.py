@@ -104,6 +104,15 @@ options:
       - Not with O(in_place).
     type: bool
     default: true
+  tables:
+    description:
+      - Restore the rows of these tables alone, to look up what they held. All other tables are made, and stay empty.
+      - A table outside of the schema C(public) is named with its schema before a dot.
+      - The section V(post-data) is left out, because constraints would miss the rows of other tables. So there are no
+        indexes, and M(catmaid.admin.database_swap) refuses the database, which is marked as unfinished.
+    type: list
+    elements: str
+    default: []
 requirements:
   - PostgreSQL's client programs in the server's major version or a newer one
   - psycopg2 (Debian and Ubuntu C(python3-psycopg2))
@@ -125,6 +134,12 @@ EXAMPLES = r"""
     login_db: catmaid_restored
     archive: /var/backups/catmaid/catmaid/catmaid_20261123T030000Z_2021.12.21
     sections: [pre-data, data]
+
+- name: Look up what a table held
+  catmaid.admin.pg_restore:
+    login_db: catmaid_scratch
+    archive: /var/backups/catmaid/catmaid/catmaid_20261123T030000Z_2021.12.21
+    tables: [treenode, treenode__history]
 
 - name: Restore on a new server, roles included
   catmaid.admin.pg_restore:
@@ -199,6 +214,13 @@ missing:
   returned: success, not in check mode
   type: list
   elements: str
+notes:
+  description:
+    - What is otherwise than one may expect, and no error, such as an extension of a newer version than the original's.
+  returned: success, not in check mode
+  type: list
+  elements: str
+  sample: ["extension postgis is 3.5.2, and was 3.3.2"]
 manifest:
   description: The manifest of the backup; null for a foreign archive.
   returned: success
@@ -229,6 +251,7 @@ def main() -> None:
             "verify": {"type": "bool", "default": True},
             "in_place": {"type": "bool", "default": False},
             "fill": {"type": "bool", "default": True},
+            "tables": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )
@@ -247,7 +270,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         server=_ansible.server(params),
         database=params["login_db"],
         archive=params["archive"],
-        sections=params["sections"],
+        sections=[name for name in params["sections"] if name != "post-data" or not params["tables"]],
         jobs=params["jobs"],
         create_database=params["create_database"],
         owner=params["owner"],
@@ -256,6 +279,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         verify=params["verify"],
         in_place=params["in_place"],
         fill=params["fill"],
+        tables=params["tables"],
     )
     prepared = restoration.prepare(request)
     before = None if prepared.target is None else {"tables": prepared.tables}
@@ -283,6 +307,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
             fingerprints_compared=outcome.proof.fingerprints,
             roles_created=outcome.roles_created,
             missing=outcome.missing,
+            notes=list(outcome.proof.notes),
         )
     return result
 

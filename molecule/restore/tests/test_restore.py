@@ -124,3 +124,42 @@ def test_one_of_before_is_kept_if_that_is_wanted(instances, play):
     for instance, kept in zip(instances, old):
         assert kept
         assert kept <= instance.databases()
+
+
+def test_what_was_lost_is_looked_up_beside_the_live_database(instances, play):
+    before = [(instance.sql(ROWS), instance.databases()) for instance in instances]
+    project = instances[0].sql("SELECT max(id) FROM project")
+    wanted = {"catmaid_restore_to": "scratch", "catmaid_restore_project": int(project)}
+    predicted = play("restore", "--check", **wanted)
+    result = play("restore", **wanted)
+    assert result.rc == 0, result.output
+    some = play("restore", catmaid_restore_to="scratch", catmaid_restore_tables=["treenode__history"])
+    assert some.rc == 0, some.output
+    refused = play("restore", catmaid_restore_to="scratch", catmaid_restore_project=77)
+    assert refused.rc != 0
+    for instance, (rows, databases) in zip(instances, before):
+        # The names tell the time; the views come after the restore, which a check does not do.
+        tasks = [[task.rpartition("_")[0] for task in run.changed(instance.name)][:1] for run in (predicted, result)]
+        assert tasks[0] == tasks[1] != []
+        whole, part = sorted(instance.databases() - databases)
+        assert whole.startswith("catmaid_scratch_")
+        assert f"sudo -u postgres dropdb {whole}" in result.output
+        assert instance.sql(ROWS, whole) == rows
+        mine = instance.sql(f"SELECT count(*) FROM ONLY treenode WHERE project_id = {project}")
+        assert 0 < int(mine) < 10000
+        assert instance.sql(f"SELECT count(*) FROM project_{project}.treenode", whole) == mine
+        history = "SELECT count(*) FROM treenode__history"
+        assert instance.sql(history, part) == instance.sql(history)
+        assert instance.sql("SELECT count(*) FROM treenode", part) == "0"
+        assert "there is no such project" in refused.messages(instance.name)
+        assert instance.sql(ROWS) == rows
+        assert instance.get("/projects/")[0] == 200
+        for name in (whole, part):
+            instance.run(f"cd / && runuser -u postgres -- dropdb {name}")
+
+
+def test_some_tables_cannot_take_the_place_of_the_live_database(instances, play):
+    result = play("restore", catmaid_restore_tables=["treenode"], **CONFIRM)
+    for instance in instances:
+        assert "set catmaid_restore_to=scratch" in result.messages(instance.name)
+        assert result.changed(instance.name) == []

@@ -16,7 +16,8 @@ from ..postgres import catalog, databases, dump, properties, restore, roles
 from ..postgres.properties import Privilege, Properties
 from ..postgres.restore import SECTIONS
 from ..postgres.server import Server, quoted
-from . import loading, verify
+from . import extensions as versions
+from . import loading, picking, verify
 from .loading import Load, Loaded
 from .proof import Proof, prove
 
@@ -40,6 +41,7 @@ class Request:
     verify: bool = True
     in_place: bool = False
     fill: bool = True
+    tables: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -79,9 +81,9 @@ def prepare(request: Request) -> Prepared:
         existing = catalog.roles(connection)
         superuser = catalog.is_superuser(connection)
         extensions = _extensions(request, source)
-        _check_available(connection, doing, extensions)
+        _check_available(connection, doing, extensions, (source.manifest or {}) if request.verify else {})
         if source.manifest and source.manifest["properties"] and not request.in_place:
-            databases.check_space(connection, request.server, doing, int(source.manifest["properties"]["bytes"]))
+            databases.check_space(connection, request.server, doing, _bytes(request, source.manifest))
     stale = target is not None and databases.is_left_over(target) and "pre-data" in request.sections
     creates = target is None or (stale and request.create_database)
     if target is None and not (request.create_database and "pre-data" in request.sections):
@@ -92,7 +94,16 @@ def prepare(request: Request) -> Prepared:
     owner = request.owner or (target.owner if target and not creates else recorded.get("owner") or request.server.user)
     to_create = _missing_roles(request, doing, source, existing, owner)
     skip = restore.noise(source.contents, superuser=superuser, in_place=request.in_place)
+    if request.tables:
+        skip = {**picking.others(source.contents, request.tables, doing), **skip}
     return Prepared(source, target, tables, creates, superuser, owner, extensions, to_create, skip)
+
+
+def _bytes(request: Request, manifest: dict[str, Any]) -> int:
+    """Return how much room it takes."""
+    if request.tables:
+        return sum(int(table["bytes"]) for table in picking.narrowed(manifest, request.tables)["tables"])
+    return int(manifest["properties"]["bytes"])
 
 
 def run(request: Request, prepared: Prepared) -> Outcome:
@@ -130,7 +141,7 @@ def _fill(request: Request, prepared: Prepared, outcome: Outcome) -> None:
         _create_extensions(request, prepared)
     archive = restore.Archive(source.archive, source.contents, source.version, prepared.skip)
     jobs = _jobs(request, source)
-    load = Load(request.server, database, source, archive, request.sections, jobs, request.fill)
+    load = Load(request.server, database, source, archive, request.sections, jobs, request.fill and not request.tables)
     if request.in_place:
         loaded = Loaded({"all": restore.run_in_place(request.server, database, archive)})
     else:
@@ -152,7 +163,8 @@ def _prove(request: Request, source: verify.Source, jobs: int) -> Proof:
         return Proof()
     whole = not any(entry["what"] == "table" for entry in source.manifest["left_out"])
     every = "post-data" in request.sections and whole
-    return prove(request.server, request.database, source.manifest, objects=every, jobs=jobs)
+    told = picking.narrowed(source.manifest, request.tables) if request.tables else source.manifest
+    return prove(request.server, request.database, told, objects=every, jobs=jobs)
 
 
 def _finish(request: Request, prepared: Prepared, outcome: Outcome) -> None:
@@ -203,6 +215,9 @@ def _check_request(request: Request, doing: str) -> None:
         raise CatmaidError(doing, "a restore in place takes all sections at once", "Leave out sections.")
     if request.in_place and (request.jobs or 1) > 1:
         raise CatmaidError(doing, "a restore in place is one transaction, and that has one job", "Leave out jobs.")
+    if request.tables and (request.in_place or "post-data" in request.sections):
+        cause = "tables go into a database of their own, without the constraints that would miss the rows of others"
+        raise CatmaidError(doing, cause, "Leave out in_place, and the section post-data.")
     if request.jobs is not None and request.jobs < 1:
         raise CatmaidError(doing, f"{request.jobs} is no number of jobs")
 
@@ -265,10 +280,12 @@ def _extensions(request: Request, source: verify.Source) -> list[dict[str, str]]
     return [e for e in found.values() if e["name"] != "plpgsql" and e["schema"] in READY_SCHEMAS]
 
 
-def _check_available(connection: Any, doing: str, extensions: Sequence[dict[str, str]]) -> None:
+def _check_available(
+    connection: Any, doing: str, extensions: Sequence[dict[str, str]], manifest: dict[str, Any]
+) -> None:  # fmt: skip
     with connection.cursor() as cursor:
-        cursor.execute("SELECT name FROM pg_available_extensions")
-        available = {row[0] for row in cursor.fetchall()}
+        cursor.execute("SELECT name, default_version FROM pg_available_extensions")
+        available = dict(cursor.fetchall())
     lacking = [e["name"] for e in extensions if e["name"] not in available]
     if lacking:
         raise CatmaidError(
@@ -276,6 +293,10 @@ def _check_available(connection: Any, doing: str, extensions: Sequence[dict[str,
             f"this server has no extension {', '.join(lacking)}",
             "Install its package on the server's host (PostGIS: postgresql-<version>-postgis-3).",
         )
+    there = [{"name": e["name"], "version": str(available[e["name"]])} for e in extensions]
+    if older := versions.older(manifest, there):
+        remedy = "Install the newer package on the server's host, or set verify to false if nothing of it is missed."
+        raise CatmaidError(doing, "; ".join(older), remedy)
 
 
 def _create(request: Request, prepared: Prepared) -> None:
