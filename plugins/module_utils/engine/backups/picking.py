@@ -39,6 +39,6 @@ def narrowed(manifest: dict[str, Any], tables: Sequence[str]) -> dict[str, Any]:
 
 
 def _beginnings(name: str) -> tuple[str, ...]:
-    """Return how lines of an archive's contents begin for a table, whose name can have its schema before a dot."""
-    schema, dot, table = name.partition(".")
-    return (f"public {name} ", *([f"{schema} {table} "] if dot else []))
+    """Return how lines of an archive's contents begin for a table, whose name can have its schema before some dot."""
+    dots = [place for place, letter in enumerate(name) if letter == "."]
+    return (f"public {name} ", *(f"{name[:dot]} {name[dot + 1 :]} " for dot in dots))

@@ -211,13 +211,13 @@ def _recorded(
 def _check_request(request: Request, doing: str) -> None:
     if not request.sections:
         raise CatmaidError(doing, "no section is asked for", f"Sections: {', '.join(SECTIONS)}.")
+    if request.tables and (request.in_place or "post-data" in request.sections):
+        cause = "tables go into a database of their own, without the constraints that would miss the rows of others"
+        raise CatmaidError(doing, cause, "Leave out in_place, and the section post-data.")
     if request.in_place and set(request.sections) != set(SECTIONS):
         raise CatmaidError(doing, "a restore in place takes all sections at once", "Leave out sections.")
     if request.in_place and (request.jobs or 1) > 1:
         raise CatmaidError(doing, "a restore in place is one transaction, and that has one job", "Leave out jobs.")
-    if request.tables and (request.in_place or "post-data" in request.sections):
-        cause = "tables go into a database of their own, without the constraints that would miss the rows of others"
-        raise CatmaidError(doing, cause, "Leave out in_place, and the section post-data.")
     if request.jobs is not None and request.jobs < 1:
         raise CatmaidError(doing, f"{request.jobs} is no number of jobs")
 
