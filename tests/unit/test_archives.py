@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 
 import pytest
-from ansible_collections.catmaid.admin.plugins.module_utils.engine.backups import store
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.backups import loading, store
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.errors import CatmaidError
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.postgres import (
     catalog,
@@ -173,6 +173,27 @@ def test_table_of_contents() -> None:
         *("SCHEMA", "EXTENSION", "COMMENT", "TABLE", "TABLE DATA", "TABLE DATA", "TYPE"),
     ]
     assert [entry.depends for entry in contents.entries if entry.dump_id == 4243] == [(221, 7)]
+
+
+def test_an_index_is_built_early_unless_it_needs_more_than_its_table() -> None:
+    contents = toc.parse(
+        LISTING
+        + """\
+901; 1255 6 FUNCTION public picky(integer) somebody
+902; 1259 7 INDEX public by_extension_and_type somebody
+;\tdepends on: 221 2 900
+903; 1259 8 INDEX public by_function somebody
+;\tdepends on: 221 901
+904; 2606 9 CONSTRAINT public T.x* T_pkey somebody
+;\tdepends on: 221
+905; 1259 10 INDEX public part somebody
+;\tdepends on: 221 904
+906; 1259 11 INDEX public of_another_table somebody
+;\tdepends on: 777
+"""
+    )
+    found = loading.independent(contents.entries, {221})
+    assert [(entry.dump_id, table) for entry, table in found] == [(902, 221), (904, 221)]
 
 
 def test_missing_owners_are_found_whatever_their_names() -> None:

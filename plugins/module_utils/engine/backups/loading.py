@@ -23,12 +23,15 @@ from ..errors import CatmaidError
 from ..postgres import decompress, restore
 from ..postgres.restore import SECTIONS, Archive, Part
 from ..postgres.server import Server
+from ..postgres.toc import Entry
 from ..steps import Running, Step
 from . import verify
 
 BIG = 4 * 1024 * 1024  # a table's rows, in bytes: worth a program of its own
 # How much longer than reading its rows it takes to build an index, or to fill a table: measured, roughly.
-COSTS = {"gist": 12.0, "gin": 8.0, "spgist": 6.0}
+# The first that is in its definition counts: the tree of an expression's ranges has to be built row by row, as that of
+# three dimensions, while PostGIS sorts for that of two.
+COSTS = {"gist (floatrange": 28.0, "gist_geometry_ops_nd": 12.0, "gist (": 3.0, "gin (": 8.0, "spgist (": 6.0}
 OTHER_INDEX, FILLING = 1.0, 2.0
 SMALL_TABLES = "the rows of small tables"
 
@@ -108,6 +111,22 @@ def sizes(source: verify.Source) -> dict[int, int]:
     return found
 
 
+def independent(entries: Sequence[Entry], tables: Collection[int]) -> list[tuple[Entry, int]]:
+    """Return the indexes that need nothing but one of ``tables``, each with that table.
+
+    That is no index that calls a function of the database's own, which may look at other tables, and none that needs
+    another index. Types and extensions are there before any row is.
+    """
+    harmless = {entry.dump_id for entry in entries if entry.kind in ("TABLE", "TYPE", "EXTENSION")}
+    here = {entry.dump_id for entry in entries}
+    found = []
+    for entry in entries:
+        of = set(tables) & set(entry.depends)
+        if entry.kind in ("INDEX", "CONSTRAINT") and len(of) == 1 and not set(entry.depends) & here - harmless:
+            found.append((entry, of.pop()))
+    return found
+
+
 def _rows(load: Load, loaded: Loaded) -> tuple[frozenset[str], float]:
     """Load all rows, and build long indexes; return the lines of these, and the seconds that only they took."""
     with ExitStack() as stack:
@@ -175,22 +194,16 @@ class _Plan:
         self.steps.append(Step(self._made_by[table], fill, frozenset(after), cost))
 
     def _add_indexes(self) -> None:
-        methods = restore.index_methods(self._load.archive) if self._big else {}
-        harmless = {e.dump_id for e in self._entries if e.kind == "TYPE"} | self._tables.keys()
-        here = {e.dump_id for e in self._entries}
-        for entry in self._entries:
-            tables = self._big.keys() & set(entry.depends)
-            # Nothing that may look at other tables, as a function can, or that needs another index.
-            if entry.kind not in ("INDEX", "CONSTRAINT") or len(tables) != 1 or set(entry.depends) & here - harmless:
-                continue
-            table = tables.pop()
-            method = next((method for name, method in methods.items() if entry.text.startswith(f"{name} ")), "")
+        definitions = restore.index_definitions(self._load.archive) if self._big else {}
+        for entry, table in independent(self._entries, self._big):
+            text = next((text for name, text in definitions.items() if entry.text.startswith(f"{name} ")), "")
+            cost = next((cost for part, cost in COSTS.items() if part in text.replace("public.", "")), OTHER_INDEX)
             self.early.append(entry.line)
             self._add(
                 entry.line,
                 Part("post-data", frozenset([entry.line]), share=self._load.jobs),
                 after=[self._made_by[table]],
-                cost=self._big[table] * COSTS.get(method, OTHER_INDEX),
+                cost=self._big[table] * cost,
                 on=str(table),
                 alone=entry.kind == "CONSTRAINT",
             )

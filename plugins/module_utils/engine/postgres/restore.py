@@ -23,7 +23,7 @@ MEBIBYTE = 1024 * 1024
 
 # An index is of its table's schema. Names in quotes are not worth the trouble: this is about how long it takes.
 _INDEX = re.compile(
-    r"^CREATE (?:UNIQUE )?INDEX (?P<name>\w+) ON (?:ONLY )?(?P<schema>\w+)\.\w+ USING (?P<method>\w+) ", re.M
+    r"^CREATE (?:UNIQUE )?INDEX (?P<name>\w+) ON (?:ONLY )?(?P<schema>\w+)\.\w+ USING (?P<how>.+)", re.M
 )
 
 Settings = Mapping[str, str]
@@ -91,8 +91,8 @@ def run_part(
     return _run(server, database, chosen, doing, extra, load_settings(part.share or part.jobs), only, on_start)
 
 
-def index_methods(archive: Archive) -> dict[str, str]:
-    """Return the access method of each index that the archive makes, by schema and name as its contents have them."""
+def index_definitions(archive: Archive) -> dict[str, str]:
+    """Return how each index that the archive makes is defined, by schema and name as its contents have them."""
     said = client.local(
         "pg_restore",
         ["--section=post-data", "--file=-", archive.path],
@@ -101,7 +101,7 @@ def index_methods(archive: Archive) -> dict[str, str]:
     )
     found = {}
     for match in _INDEX.finditer(said.stdout):
-        found[f"{match['schema']} {match['name']}"] = match["method"]
+        found[f"{match['schema']} {match['name']}"] = match["how"]
     return found
 
 
