@@ -59,7 +59,7 @@ def main() -> None:
     scratch = config["scratch"] = tempfile.mkdtemp(prefix="catmaid-admin-")
     if config.get("isolated"):
         # A question that is given up leaves no folder behind. A job that writes has to end at once instead.
-        signal.signal(signal.SIGTERM, lambda *_about: sys.exit("ended by SIGTERM"))
+        signal.signal(signal.SIGTERM, give_up)
     try:
         settings = importlib.import_module(config["settings"])
         if config["operation"] != "settings":
@@ -79,6 +79,10 @@ def main() -> None:
         raise SystemExit(1) from None
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def give_up(_number: int, _frame: Any) -> None:
+    raise SystemExit("ended by SIGTERM")
 
 
 def prepare(config: Config, settings: Any, scratch: str, channel: Channel) -> None:
