@@ -10,10 +10,14 @@ module: pg_restore
 short_description: Restore a backup or an archive of pg_dump into a database
 version_added: 1.0.0
 description:
-  - Restores a backup of M(catmaid.admin.pg_dump), or any archive that C(pg_dump) wrote as custom, directory or tar
-    format, into a database of any name.
+  - Restores into a database of any name a backup of M(catmaid.admin.pg_dump), whatever C(pg_dump) wrote (custom,
+    directory or tar format, or SQL, which gzip, bzip2, xz or zstd may have compressed), or the two files of a database
+    that CATMAID's own script for small backups writes. What it is shows by its contents.
   - "Before anything is touched the archive is proven to be whole: a backup by its manifest and the SHA-256 of every
-    file, a foreign archive by reading all of it."
+    file, all others by reading all of them."
+  - SQL is not given to C(psql). Only what C(pg_dump) writes is run, in the one database that is restored into. What is
+    about the original database by its name is left out, and told in RV(skipped). A file with any other command of
+    psql, or with more than one database, is refused.
   - It stops at the first error. What is known to fail and to do no harm by it (comments of extensions, for a login
     that is no superuser) is left out beforehand and told in RV(skipped); no error is ever excused.
   - Afterwards the planner's statistics are made, and rows and fingerprint of each table and the number of objects are
@@ -40,7 +44,9 @@ options:
   login_db:
     description: Name of the database to restore into.
   archive:
-    description: Directory of a backup, or an archive of C(pg_dump).
+    description:
+      - Directory of a backup, a file or folder of C(pg_dump), or of a backup in two files either of them or the folder
+        with both (C(<database>.schema.gz.dump) and C(<database>.all.gz.dump)).
     type: path
     required: true
   sections:
@@ -77,8 +83,9 @@ options:
     elements: str
   restore_roles:
     description:
-      - Create the roles that do not exist from the file next to the dump, if it has one. Those that exist stay as they
-        are.
+      - Create the roles that do not exist from the file next to the dump, if it has one (C(globals.gz.dump), or
+        another name that begins with C(globals.), beside what is no backup of this collection). Those that exist stay
+        as they are.
       - Without it, a missing owner is an error before anything is touched.
     type: bool
     default: false
@@ -91,7 +98,7 @@ options:
   in_place:
     description:
       - Replace what the database holds, in one transaction and therefore with one job. When it fails, everything is as
-        before.
+        before. Not from SQL.
       - Tables that the archive does not know stay as they are.
     type: bool
     default: false
@@ -113,6 +120,12 @@ options:
     type: list
     elements: str
     default: []
+  source_db:
+    description:
+      - Name of the database that was backed up, when O(archive) is a folder with the backups of several in two files
+        each. Without it, O(login_db) if there is one of that name, else the only one.
+    type: str
+    default: ""
 requirements:
   - PostgreSQL's client programs in the server's major version or a newer one
   - psycopg2 (Debian and Ubuntu C(python3-psycopg2))
@@ -140,6 +153,12 @@ EXAMPLES = r"""
     login_db: catmaid_scratch
     archive: /var/backups/catmaid/catmaid/catmaid_20261123T030000Z_2021.12.21
     tables: [treenode, treenode__history]
+- name: Restore what CATMAID's script for small backups wrote
+  catmaid.admin.pg_restore:
+    login_db: catmaid_restored
+    archive: /var/backups/postgres
+    source_db: catmaid
+    restore_roles: true
 
 - name: Restore on a new server, roles included
   catmaid.admin.pg_restore:
@@ -252,6 +271,7 @@ def main() -> None:
             "in_place": {"type": "bool", "default": False},
             "fill": {"type": "bool", "default": True},
             "tables": {"type": "list", "elements": "str", "default": []},
+            "source_db": {"type": "str", "default": ""},
         },
         supports_check_mode=True,
     )
@@ -280,6 +300,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         in_place=params["in_place"],
         fill=params["fill"],
         tables=params["tables"],
+        source_db=params["source_db"],
     )
     prepared = restoration.prepare(request)
     before = None if prepared.target is None else {"tables": prepared.tables}

@@ -162,7 +162,7 @@ class _Plan:
         self._add_rows()
         for table, name in fillable.items():
             # A program of ours must not log in as another user while others are started: the user is the process's.
-            settings = {**restore.load_settings(load.jobs), **_filling(load.jobs)}
+            settings = {**restore.load_settings(load.jobs), **filling(load.jobs)}
             connection = stack.enter_context(load.server.connect(load.database, settings=settings, autocommit=True))
             self._add_filling(table, name, connection)
         if "post-data" in load.sections:
@@ -232,7 +232,8 @@ class _Plan:
         return next((i for i, e in self._tables.items() if e.text.startswith(f"public {name} ")), 0)
 
 
-def _filling(jobs: int) -> Mapping[str, str]:
+def filling(jobs: int) -> Mapping[str, str]:
+    """Return the settings of a session that fills a geometry table, one of so many at the same time."""
     return {
         "search_path": "public",
         "work_mem": restore.load_settings(jobs)["maintenance_work_mem"],

@@ -5,19 +5,18 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..errors import CatmaidError
-from ..postgres import catalog, databases, dump, properties, restore, roles
+from ..postgres import catalog, databases, dump, packed, plain, properties, restore, roles
 from ..postgres.properties import Privilege, Properties
 from ..postgres.restore import SECTIONS
 from ..postgres.server import Server, quoted
 from . import extensions as versions
-from . import loading, picking, verify
+from . import foreign, loading, picking, scripted, verify
 from .loading import Load, Loaded
 from .proof import Proof, prove
 
@@ -42,6 +41,7 @@ class Request:
     in_place: bool = False
     fill: bool = True
     tables: Sequence[str] = ()
+    source_db: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def prepare(request: Request) -> Prepared:
     doing = f"restoring {request.archive} into {request.database}"
     _check_request(request, doing)
     with databases.maintenance(request.server) as connection:
-        source = verify.source(request.archive, connection.server_version)
+        source = verify.source(request.archive, connection.server_version, request.source_db, request.database)
         target = properties.read(connection, request.database)
         existing = catalog.roles(connection)
         superuser = catalog.is_superuser(connection)
@@ -90,13 +90,28 @@ def prepare(request: Request) -> Prepared:
         remedy = "Create it first, or restore all sections with create_database."
         raise CatmaidError(doing, f"there is no database {request.database}", remedy)
     tables = 0 if creates else _check_target(request, doing)
-    recorded = (source.manifest or {}).get("properties") or {}
-    owner = request.owner or (target.owner if target and not creates else recorded.get("owner") or request.server.user)
+    known = source.properties.get("owner") or request.server.user
+    owner = request.owner or (target.owner if target and not creates else known)
     to_create = _missing_roles(request, doing, source, existing, owner)
-    skip = restore.noise(source.contents, superuser=superuser, in_place=request.in_place)
-    if request.tables:
-        skip = {**picking.others(source.contents, request.tables, doing), **skip}
+    skip = _skip(request, doing, source, superuser=superuser)
     return Prepared(source, target, tables, creates, superuser, owner, extensions, to_create, skip)
+
+
+def _skip(request: Request, doing: str, source: verify.Source, *, superuser: bool) -> dict[str, str]:
+    """Return what is left out on purpose, with the reason."""
+    skip = restore.noise(source.contents, superuser=superuser, in_place=request.in_place)
+    if not source.script:
+        return {**picking.others(source.contents, request.tables, doing), **skip} if request.tables else skip
+    if request.tables:
+        raise CatmaidError(doing, "single tables cannot be taken out of plain SQL", "Restore all, or name an archive.")
+    if request.in_place:
+        cause = "plain SQL cannot take the place of what is there"
+        raise CatmaidError(doing, cause, "Restore beside the live database, and swap.")
+    if source.rows:
+        skip.update(restore.noise(source.rows, superuser=superuser, in_place=False))
+    with databases.maintenance(request.server) as connection:
+        unknown = plain.unknown_settings(connection, source.script.settings)
+    return {**source.script.left_out, **unknown, **skip}
 
 
 def _bytes(request: Request, manifest: dict[str, Any]) -> int:
@@ -145,7 +160,7 @@ def _fill(request: Request, prepared: Prepared, outcome: Outcome) -> None:
     if request.in_place:
         loaded = Loaded({"all": restore.run_in_place(request.server, database, archive)})
     else:
-        loaded = loading.run(load)
+        loaded = scripted.run(load) if source.script else loading.run(load)
     outcome.seconds, outcome.filled = loaded.seconds, sorted(loaded.filled)
     if "data" in request.sections:
         outcome.seconds["analyze"] = restore.analyze(request.server, database, jobs, source.version)
@@ -263,12 +278,8 @@ def _missing_roles(
 
 
 def _globals(source: verify.Source) -> str:
-    """Return the roles beside the dump; a foreign archive has none."""
-    name = (source.manifest or {}).get("globals")
-    if not name:
-        return ""
-    with open(os.path.join(source.folder, str(name)), encoding="utf-8") as file:
-        return file.read()
+    """Return the roles beside the dump, if there are any."""
+    return packed.text(source.roles) if source.roles else ""
 
 
 def _extensions(request: Request, source: verify.Source) -> list[dict[str, str]]:
@@ -300,7 +311,7 @@ def _check_available(
 
 
 def _create(request: Request, prepared: Prepared) -> None:
-    recorded = (prepared.source.manifest or {}).get("properties") or {}
+    recorded = prepared.source.properties
     wanted = {key: recorded[key] for key in ("encoding", "collate", "ctype", "provider", "locale") if key in recorded}
     databases.create(request.server, request.database, owner=prepared.owner, **wanted)
 
@@ -320,5 +331,5 @@ def _jobs(request: Request, source: verify.Source) -> int:
 
 def left_out(source: verify.Source, filled: Collection[str] = ()) -> list[dict[str, Any]]:
     """Return the tables that the backup does not hold, and what brings each back; those not that were filled."""
-    entries = (source.manifest or {}).get("left_out", [])
+    entries = foreign.left_out(source.contents, source.rows) if not source.manifest else source.manifest["left_out"]
     return [entry for entry in entries if entry["name"] not in filled or entry["schema"] != "public"]

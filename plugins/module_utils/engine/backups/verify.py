@@ -8,45 +8,75 @@ from __future__ import annotations
 import itertools
 import os
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import CatmaidError
-from ..postgres import toc
-from . import manifest, status, store
+from ..postgres import plain, toc
+from . import foreign, manifest, status, store
 
 
 @dataclass(frozen=True)
 class Source:
-    """Something to restore from that has been found whole. ``folder`` and ``manifest`` are those of our backups."""
+    """Something to restore from that has been found whole. ``folder`` and ``manifest`` are those of our backups.
+
+    ``script`` is what the plain dump ``schema`` holds. It makes the tables; their rows are in ``archive``, which can be
+    the same file. ``roles`` is a file with the roles of the cluster.
+    """
 
     archive: str
     contents: toc.Contents
     version: int
     folder: str = ""
     manifest: dict[str, Any] | None = None
+    roles: str = ""
+    schema: str = ""
+    script: plain.Survey | None = None
+    rows: toc.Contents | None = None
 
     @property
     def server_major(self) -> int:
         """The major version of the server that was dumped."""
         return self.contents.server_major
 
+    @property
+    def properties(self) -> dict[str, Any]:
+        """What is known of the database that was dumped: all of it with a manifest, some of it from a plain dump."""
+        return (self.manifest or {}).get("properties") or (self.script.properties if self.script else {})
 
-def source(path: str, server_version: int) -> Source:
+
+def source(path: str, server_version: int, source_db: str = "", database: str = "") -> Source:
     """Return what ``path`` holds, after every byte of it was checked.
 
-    ``server_version`` is that of the target: the program that reads must fit both it and the archive.
+    ``server_version`` is that of the target: the program that reads must fit both it and the archive. ``source_db``, or
+    else ``database``, chooses among the databases of a folder.
     """
-    doing = f"checking {path}"
     if not os.path.exists(path):
-        raise CatmaidError(doing, "there is no such file or folder")
+        raise CatmaidError(f"checking {path}", "there is no such file or folder")
     if os.path.isdir(path) and os.path.exists(manifest.path(path)):
         return _ours(path, server_version)
-    if os.path.isdir(path) and not os.path.exists(os.path.join(path, "toc.dat")):
-        raise CatmaidError(doing, "it holds neither a manifest nor an archive of pg_dump", "Name one backup itself.")
-    version = max(server_version, toc.needed_version(path))
-    toc.read_back(path, version)
-    return _fit(Source(path, toc.contents(path, version), version), server_version)
+    files = foreign.find(path, source_db, database)
+    roles = foreign.globals_file(path)
+    if files.kind == foreign.SCRIPT:
+        found = _plain(files.main, server_version, roles)
+        if found.script and found.script.schema_only:
+            raise CatmaidError(f"checking {path}", "it makes tables, and has no rows for them", "Name a whole backup.")
+        foreign.check_whole(path, found.contents, lambda: found.script.mentioned if found.script else ())
+        return found
+    version = max(server_version, toc.needed_version(files.main))
+    toc.read_back(files.main, version)
+    rows = toc.contents(files.main, version)
+    if not files.schema:
+        foreign.check_whole(path, rows, lambda: foreign.mentioned(files.main, version))
+        return _fit(Source(files.main, rows, version, roles=roles), server_version)
+    found = replace(_plain(files.schema, server_version, roles), archive=files.main, version=version, rows=rows)
+    foreign.check_fit(files, found.contents, rows)
+    return _fit(found, server_version)
+
+
+def _plain(path: str, server_version: int, roles: str) -> Source:
+    script = plain.survey(path, foreign.DERIVED)
+    return _fit(Source(path, script.contents, server_version, roles=roles, schema=path, script=script), server_version)
 
 
 def check(folder: str) -> dict[str, Any]:
@@ -67,7 +97,8 @@ def _ours(folder: str, server_version: int) -> Source:
     found = check(folder)
     archive = os.path.join(folder, str(found["dump"]["path"]))
     version = max(server_version, toc.needed_version(archive))
-    return _fit(Source(archive, toc.contents(archive, version), version, folder, found), server_version)
+    roles = os.path.join(folder, str(found["globals"])) if found.get("globals") else ""
+    return _fit(Source(archive, toc.contents(archive, version), version, folder, found, roles), server_version)
 
 
 def _fit(found: Source, server_version: int) -> Source:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import os
 import subprocess
 import zlib
 from collections.abc import Callable, Iterator
@@ -82,6 +83,12 @@ def beginning(path: str, size: int) -> bytes:
     return found[:size]
 
 
+def text(path: str) -> str:
+    """Return all of a file that is known to be small."""
+    with opened(path) as stream:
+        return b"".join(iter(stream.read, b"")).decode("utf-8", "replace")
+
+
 class _Zstd(Stream):
     """What the program zstd writes; at the end its code tells whether that was all."""
 
@@ -103,6 +110,7 @@ def _zstd(path: str, file: IO[bytes]) -> Iterator[Stream]:
     if not compress.available():
         cause = "it is compressed with zstd, and there is no program zstd"
         raise CatmaidError(f"reading {path}", cause, "Install the package zstd.")
+    os.lseek(file.fileno(), 0, os.SEEK_SET)  # the file that Python has looked into is not where its buffer is
     child = compress.spawn(["--decompress"], file.fileno(), subprocess.PIPE)
     if child.stdout is None or child.stderr is None:
         raise OSError("no pipes")

@@ -26,6 +26,8 @@ _INDEX = re.compile(
     r"^CREATE (?:UNIQUE )?INDEX (?P<name>\w+) ON (?:ONLY )?(?P<schema>\w+)\.\w+ USING (?P<how>.+)", re.M
 )
 
+_PUBLIC = ("SCHEMA - public postgres", "COMMENT - SCHEMA public postgres")
+
 Settings = Mapping[str, str]
 
 
@@ -62,11 +64,15 @@ def noise(contents: Contents, *, superuser: bool, in_place: bool) -> dict[str, s
             out[entry.line] = "the extension exists already"
         elif entry.kind == "TABLE DATA" and entry.text.startswith("public spatial_ref_sys ") and not superuser:
             out[entry.line] = "the table belongs to PostGIS; reference systems of your own need a superuser"
+        elif f"{entry.kind} {entry.text}" in _PUBLIC and not superuser:
+            out[entry.line] = "the schema is there already, and keeps its owner and comment"
     return out
 
 
 def missing_roles(contents: Contents, existing: Collection[str]) -> list[str]:
     """Return the owners that the archive names and the cluster lacks; of a name with blanks its last word."""
+    if contents.roles is not None:
+        return sorted(contents.roles - set(existing))
     endings = tuple(f" {role}" for role in existing)
     lacking = {e.owner for e in contents.entries if e.owner and not f" {e.text}".endswith(endings)}
     return sorted(lacking)

@@ -18,7 +18,8 @@ from ..errors import CatmaidError
 from .toc import Entry
 
 HEADER = b"-- PostgreSQL database"
-FOOTERS = (b"-- PostgreSQL database dump complete", b"-- PostgreSQL database cluster dump complete")
+FOOTER = b"-- PostgreSQL database dump complete"
+CLUSTER = b"-- PostgreSQL database cluster dump"
 CUT_SHORT = "Take another one: nothing of it was restored."
 SECTIONS = ("pre-data", "data", "post-data")
 DATA = ("TABLE DATA", "SEQUENCE SET", "BLOBS", "BLOB")
@@ -85,12 +86,16 @@ class Item:
 
 
 class Script:
-    """A dump that is being read. ``complete`` is known at its end: whether pg_dump has written its last line."""
+    """A dump that is being read. ``complete`` is known at its end: whether pg_dump has written its last line.
+
+    ``cluster`` says that pg_dumpall wrote it.
+    """
 
     def __init__(self, path: str, source: Blocks) -> None:
         self.path = path
         self.line = 0
         self.complete = False
+        self.cluster = False
         self.versions: dict[str, str] = {}
         self.entries: list[Entry] = []
         self._source = source
@@ -163,13 +168,15 @@ class Script:
         )
 
     def _remark(self, line: bytes) -> None:
-        self.complete = self.complete or line.rstrip().startswith(FOOTERS)
+        self.complete = self.complete or line.rstrip() == FOOTER
+        self.cluster = self.cluster or line.rstrip() == CLUSTER
         fact = _FACT.match(line)
         if fact:
             self.versions.setdefault(fact[1].decode(), fact[2].decode("utf-8", "replace"))
         named = _NAMED.match(line.decode("utf-8", "surrogateescape").rstrip("\r\n"))
         if named:
             owner = _TABLESPACE.sub("", named["owner"] or "")
+            owner = "" if owner == "-" else owner  # as the table of contents of an archive has it
             text = f"{named['schema']} {named['name']} {owner}"
             self.entries.append(Entry(f"{named['kind']} {text}", 0, named["kind"], text))
             if named["kind"] in POST_DATA:

@@ -26,6 +26,8 @@ UNKNOWN_SETTING = "this server does not know the setting"
 _IDENTIFIER = r'(?:"(?:[^"]|"")+"|[^\s";,]+)'
 _DATABASE = re.compile(rf"(?:CREATE|DROP) DATABASE (?:IF EXISTS )?({_IDENTIFIER})", re.IGNORECASE)
 _CONNECT = re.compile(rf"(?:c|connect)\s+(?:-reuse-previous=on\s+)?({_IDENTIFIER})", re.IGNORECASE)
+# The first two keep psql from obeying others, the third comes before names with other letters than those of English.
+_HARMLESS = re.compile(r"(?:restrict|unrestrict)\s+\w+|encoding\s+\w+")
 _CONNINFO = re.compile(r"dbname='((?:[^'\\]|\\.)*)'")
 _OWNER = re.compile(rf"\sOWNER TO ({_IDENTIFIER})\s*;\s*$")
 _GRANTEE = re.compile(rf"\s(?:TO|FROM) ({_IDENTIFIER})(?: WITH GRANT OPTION)?\s*;\s*$")
@@ -44,7 +46,7 @@ def command(item: Item, script: Script) -> str:
     """Return the database that a command of psql changes to, "" for one without a meaning here; refuse all others."""
     text = item.text.decode("utf-8", "replace")
     name = text.split(maxsplit=1)[0] if text.split() else ""
-    if name in ("restrict", "unrestrict"):
+    if _HARMLESS.fullmatch(text):
         return ""
     match = _CONNECT.fullmatch(text)
     if not match:
@@ -70,14 +72,14 @@ def decide(item: Item, script: Script) -> str:
         return SILENT
     if _about_database(words):
         return OTHER_DATABASE
+    if item.entry is None and _cleans(item, words):
+        return CLEANING
     problem = _problem(item, words)
     if problem:
         start = " ".join(_text(item).split())[:60]
         raise script.error(
             f"{problem}: {start}", "Only what pg_dump writes is restored. Look where the file comes from."
         )
-    if item.entry is None and _cleans(item, words):
-        return CLEANING
     if _PUBLIC.match(_text(item)):
         return SCHEMA_THERE
     return RUN
@@ -151,14 +153,19 @@ def _sets(item: Item, words: tuple[str, ...]) -> bool:
 
 def _calls(item: Item, words: tuple[str, ...]) -> bool:
     match = _FUNCTION.match(_text(item))
-    return match is not None and (match[1] in _FUNCTIONS or match.groups() == ("set_config", "search_path"))
+    # One call, and of nothing else.
+    if match is None or len(words) > 5 or not set(words[1:]) <= {"PG_CATALOG", match[1].upper(), "TRUE", "FALSE"}:
+        return False
+    return match[1] in _FUNCTIONS or match.groups() == ("set_config", "search_path")
 
 
 def _cleans(item: Item, words: tuple[str, ...]) -> bool:
     """Return whether this is of what pg_dump --clean puts in front of everything."""
     if words[0] == "ALTER":
         return "DROP" in words
-    return words[0] == "DROP" or words[:4] == ("CREATE", "OR", "REPLACE", "VIEW") or b"lo_unlink" in item.text
+    if words[0] == "SELECT":
+        return b"lo_unlink" in item.text
+    return words[0] == "DROP" or words[:4] == ("CREATE", "OR", "REPLACE", "VIEW")
 
 
 def _text(item: Item) -> str:

@@ -68,12 +68,13 @@ class Entry:
 
 @dataclass(frozen=True)
 class Contents:
-    """What ``pg_restore --list`` says."""
+    """What ``pg_restore --list`` says, or a plain dump. ``roles`` are all that it needs, where that can be known."""
 
     format: str
     server_version: str
     pg_dump_version: str
     entries: list[Entry]
+    roles: frozenset[str] | None = None
 
     @property
     def server_major(self) -> int:
