@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.integration import support
-from tests.integration.double_fixtures import PASSWORD, ROLE, drop_database, fingerprint, psql
+from tests.integration.double_fixtures import PASSWORD, ROLE, drop_database, psql
 from tests.integration.support import names, quoted, sql, value
 
 Unused = Callable[[], str]
@@ -51,6 +51,8 @@ CREATE VIEW "trap; view" AS SELECT E'\'; \\' AS "a;b";
 DERIVED = ("treenode_edge", "treenode_connector_edge", "connector_geom", "catmaid_stats_summary", "node_query_cache")
 DERIVED = (*DERIVED, "catmaid_skeleton_summary")
 OWNED = Path("/tmp/owned")
+UNCHECKED = "SELECT count(*) FROM pg_constraint WHERE NOT convalidated"
+TREENODES = 1000
 
 
 def restore(database: str, archive: str | Path, **options: Any) -> support.Run:
@@ -86,7 +88,7 @@ def objects(database: str) -> list[list[str]]:
 @pytest.mark.parametrize(
     ("program", "options"),
     [
-        ("cat", []),
+        ("cat", ["--no-comments"]),
         ("gzip", ["--create", "--clean"]),
         ("bzip2", ["--clean"]),
         ("xz", ["--inserts", "--rows-per-insert=50"]),
@@ -94,9 +96,10 @@ def objects(database: str) -> list[list[str]]:
     ],
 )
 def test_restores_plain_sql(
-    spatial: str, tmp_path: Path, unused: Unused, program: str, options: list[str]
+    database: str, tmp_path: Path, unused: Unused, program: str, options: list[str]
 ) -> None:  # fmt: skip
-    database = spatial
+    if "--clean" in options:
+        sql(database, support.SPATIAL)
     sql(database, f"SET ROLE {quoted(support.OWNER)}; {TRAPS}; RESET ROLE; SELECT lo_from_bytea(0, 'large')")
     plain = dump(database, *options)
     archive, target = write(tmp_path / "no name tells it", packed(plain, program)), unused()
@@ -114,9 +117,10 @@ def test_restores_plain_sql(
     for query in (
         "SELECT md5(string_agg(line, '+' ORDER BY line)) FROM traps",
         'SELECT "a;b" FROM "trap; view"',
-        "SELECT trap() || with_body() || obj_description('traps'::regclass)",
+        "SELECT trap() || with_body()",
+        *([] if "--no-comments" in options else ["SELECT obj_description('traps'::regclass)"]),
         "SELECT lo_get(oid) FROM pg_largeobject_metadata",
-        "SELECT md5(string_agg(geometry::text, ' ' ORDER BY id)) FROM catmaid_volume",
+        *(["SELECT md5(string_agg(geometry::text, ' ')) FROM catmaid_volume"] if "--clean" in options else []),
     ):
         assert sql(target, query) == sql(database, query)
     assert not OWNED.exists()
@@ -132,11 +136,15 @@ def test_restores_plain_sql(
     assert "tables already" in restore(target, archive).error
 
     refused = unused()
-    for content in spoiled(archive.read_bytes()) if program != "cat" else [plain[:-30], plain[: len(plain) // 2]]:
+    for content in (
+        spoiled(archive.read_bytes())
+        if program != "cat"
+        else [plain[: plain.rindex(b"complete")], plain[: len(plain) // 2]]
+    ):
         archive.write_bytes(content)
-        for check in (True, False):
-            assert "reading " in restore(refused, archive, check=check).error
-        assert refused not in names()
+        assert "reading " in restore(refused, archive).error
+    assert "reading " in restore(refused, archive, check=True).error
+    assert refused not in names()
 
 
 @pytest.mark.parametrize(
@@ -186,16 +194,13 @@ def test_never_touches_another_database(database: str, tmp_path: Path, unused: U
     # What a reader of text can be deceived about, the server is not: it refuses this between BEGIN and COMMIT.
     refused = unused()
     hidden = (
-        b"CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS $f$ BEGIN EXECUTE 'DROP DATABASE x'; RETURN 1; END $f$;"
-    )
-    hidden += b"\nCREATE TABLE public.evil (a int DEFAULT f());\nINSERT INTO public.evil DEFAULT VALUES;\n"
-    hidden = hidden.replace(b"f()", b"public.f()").replace(b"DATABASE x", f"DATABASE {quoted(live)}".encode())
-    archive = write(
-        tmp_path / "dump.sql",
-        dump(database).replace(b"\n\nSET row_security", b"\n\n" + hidden + b"SET row_security", 1),
-    )
-    if hidden in archive.read_bytes():
-        assert "DROP DATABASE cannot" in restore(refused, archive).error
+        "CREATE FUNCTION public.f() RETURNS int LANGUAGE plpgsql AS $f$"
+        f" BEGIN EXECUTE $s$DROP DATABASE {quoted(live)}$s$; RETURN 1; END $f$;\n"
+        "CREATE TABLE public.evil (a int DEFAULT public.f());\nINSERT INTO public.evil DEFAULT VALUES;\n"
+    ).encode()
+    first = b"\n\n--\n-- Name: "
+    archive = write(tmp_path / "dump.sql", dump(database).replace(first, b"\n\n" + hidden + first, 1))
+    assert "DROP DATABASE cannot run inside a transaction" in restore(refused, archive).error
     assert live in names()
     assert refused not in names()
 
@@ -208,7 +213,6 @@ def test_drops_what_fails_halfway(database: str, tmp_path: Path, unused: Unused)
     assert "no number" in refused.error
     assert "line " in refused.error
     assert target not in names()
-    assert "in_place" not in names()
     assert "plain SQL cannot" in restore(database, write(tmp_path / "dump.sql", plain), in_place=True).error
 
 
@@ -245,7 +249,7 @@ def test_says_what_a_server_lacks(database: str, tmp_path: Path, unused: Unused)
             b"\n\nSET default_tablespace", b"\n\nCREATE EXTENSION IF NOT EXISTS nosuch WITH SCHEMA public;\n\n"
             b"--\n-- Name: nosuch; Type: EXTENSION; Schema: -; Owner: \n--\n\nSET default_tablespace", 1
         ): "no extension nosuch",
-        plain.replace(b"-- Dumped from database version ", b"-- Dumped from database version 9"): "comes from PostgreSQL 9",
+        plain.replace(b"from database version ", b"from database version 9", 1): "comes from PostgreSQL 9",
         dump(database, "--schema-only"): "no rows",
         packed(dump(database, "-Fc"), "gzip"): "compressed once more",
         b"\x04\x22\x4d\x18 lz4": "compressed with lz4",
@@ -283,36 +287,45 @@ def two_files(database: str, folder: Path) -> Path:
     return write(folder / f"{database}.all.gz.dump", rows)
 
 
+def contents(database: str, tables: list[str]) -> list[list[str]]:
+    """Return rows and checksum of each table's named columns, whatever their order is."""
+    row = "to_jsonb(t)::text"
+    queries = [
+        f"SELECT '{table}', count(*)::text, md5(string_agg({row}, ' ' ORDER BY {row})) FROM ONLY {table} t"
+        for table in tables
+    ]
+    return sql(database, " UNION ALL ".join(queries) + " ORDER BY 1")
+
+
 def source_tables(database: str) -> list[str]:
     listed = psql(database, "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1").splitlines()
     return [table for table in listed if table not in (*DERIVED, "spatial_ref_sys")]
 
 
 def test_restores_backups_in_two_files(double_database: Databases, tmp_path: Path, target: str) -> None:
-    database, other = double_database(treenodes=3000), double_database(treenodes=0)
+    database, other = double_database(treenodes=TREENODES), double_database(treenodes=TREENODES)
     folder = tmp_path / "set"
     rows = two_files(database, folder)
     schema = folder / f"{database}.schema.gz.dump"
     geometry = DERIVED[:3]
     tables = [*source_tables(database), *geometry]
-    before = {table: fingerprint(database, table) for table in tables}
+    before = contents(database, tables)
 
-    for number, path in enumerate((rows, schema, folder)):
-        done = restore(target, path, jobs=2, fill=number != 1)
+    for path, fill in ((rows, True), (folder, False)):
+        done = restore(target, path, jobs=2, fill=fill)
         assert done.changed
-        empty = set(DERIVED[3:]) | (set() if number != 1 else set(geometry))
+        empty = DERIVED[3:] if fill else DERIVED
         left = {entry["name"]: entry for entry in done.result["left_out"]}
-        assert set(left) == empty
+        assert set(left) == set(empty)
         assert all("rebuild_materializations" in entry["returns_by"] for entry in left.values())
         compared = [table for table in tables if table not in empty]
-        assert {table: fingerprint(target, table) for table in compared} == {t: before[t] for t in compared}
+        assert contents(target, compared) == [row for row in before if row[0] in compared]
         assert objects(target) == objects(database)
-        assert psql(target, "SELECT count(*) FROM pg_constraint WHERE NOT convalidated") == psql(
-            database, "SELECT count(*) FROM pg_constraint WHERE NOT convalidated"
-        )
+        assert psql(target, UNCHECKED) == psql(database, UNCHECKED)
         psql(target, "UPDATE treenode SET location_x = location_x + 1 WHERE id = (SELECT min(id) FROM treenode)")
         drop_database(target)
-    assert {table: fingerprint(database, table) for table in tables} == before
+    assert restore(target, schema, check=True).result["created"]
+    assert contents(database, tables) == before
 
     two_files(other, folder)
     for name in ("postgres", "template9"):
@@ -320,12 +333,13 @@ def test_restores_backups_in_two_files(double_database: Databases, tmp_path: Pat
     refused = restore(target, folder)
     assert f"several databases: {', '.join(sorted([database, other, 'template9']))}" in refused.error
     assert "there is no backup of nosuch" in restore(target, folder, source_db="nosuch").error
-    assert restore(target, folder, source_db=other).changed
-    assert fingerprint(target, "treenode") == fingerprint(other, "treenode")
+    chosen = restore(target, folder, source_db=other, check=True)
+    assert f"\\connect {other}" in [entry["entry"] for entry in chosen.result["skipped"]]
+    assert "tables already" in restore(other, folder, check=True).error  # its own files, and it is there
 
 
 def test_refuses_half_a_backup(double_database: Databases, tmp_path: Path, target: str) -> None:
-    database = double_database(treenodes=200)
+    database = double_database(treenodes=TREENODES)
     rows = two_files(database, tmp_path)
     schema = tmp_path / f"{database}.schema.gz.dump"
     good = {path: path.read_bytes() for path in (rows, schema)}
@@ -355,7 +369,7 @@ def test_refuses_half_a_backup(double_database: Databases, tmp_path: Path, targe
 
 
 def test_restores_two_files_with_roles_and_as_owner(double_database: Databases, tmp_path: Path, target: str) -> None:
-    database, lost = double_database(treenodes=200), "it_lost_role"
+    database, lost = double_database(treenodes=TREENODES), "it_lost_role"
     psql(
         database, f"CREATE ROLE {lost} LOGIN PASSWORD 'x'; CREATE TABLE of_lost (a int); INSERT INTO of_lost VALUES (1)"
     )
@@ -380,6 +394,5 @@ def test_restores_two_files_with_roles_and_as_owner(double_database: Databases, 
     login = {"login_host": "localhost", "login_user": ROLE, "login_password": PASSWORD}
     done = restore(target, rows, **login)
     assert PASSWORD not in done.output
-    for table in source_tables(database):
-        assert fingerprint(target, table) == fingerprint(database, table)
+    assert contents(target, source_tables(database)) == contents(database, source_tables(database))
     assert objects(target) == objects(database)

@@ -251,5 +251,6 @@ def test_surveys_one_dump(tmp_path: Path) -> None:
     assert found.mentioned == {"treenode_edge"}
     assert set(found.left_out.values()) == {statements.OTHER_DATABASE}
     assert "\\connect a b" in found.left_out
-    with pytest.raises(CatmaidError, match="lacks the last line"):
-        plain.survey(write(tmp_path, content.replace(FOOT, b"")))
+    for cut_short in (content.replace(FOOT, b""), content + HEAD + b"SELECT pg_catalog.setval('s', 1);\n"):
+        with pytest.raises(CatmaidError, match="lacks the last line"):
+            plain.survey(write(tmp_path, cut_short))

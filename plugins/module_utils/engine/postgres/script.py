@@ -154,6 +154,7 @@ class Script:
 
     def _item(self, statement: _Statement, rest: bytes) -> Item:
         text = bytes(statement.text)
+        self.complete = self.complete and statement.command  # there is more of it
         self._rows = statement.words[:1] == ["COPY"] and statement.tail == ("FROM", "STDIN") and bool(_COPY.match(text))
         if self._rows and rest:
             raise self.error("something stands behind COPY in its line", "pg_dump does not write that.")
