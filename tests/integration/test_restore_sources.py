@@ -214,6 +214,7 @@ def test_drops_what_fails_halfway(database: str, tmp_path: Path, unused: Unused)
     assert "line " in refused.error
     assert target not in names()
     assert "plain SQL cannot" in restore(database, write(tmp_path / "dump.sql", plain), in_place=True).error
+    assert "single tables cannot" in restore(target, tmp_path / "dump.sql", tables=["treenode"]).error
 
 
 def test_restores_plain_sql_by_sections(database: str, tmp_path: Path, unused: Unused) -> None:
