@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -235,7 +235,9 @@ class _Rows:
 @contextmanager
 def session(server: Server, database: str, path: str, skip: Collection[str] = ()) -> Iterator[Session]:
     """Yield a dump to be run in a database. ``skip`` are the entries, and settings as "SET name", to leave out."""
-    with packed.opened(path) as stream, server.connect(database, settings=load_settings(1)) as connection:
+    with ExitStack() as stack:
+        stream = stack.enter_context(packed.opened(path))
+        connection = stack.enter_context(server.connect(database, settings=load_settings(1)))
         yield Session(Script(path, stream), connection, skip)
 
 
