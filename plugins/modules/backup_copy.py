@@ -149,6 +149,10 @@ options:
         tells in check mode. In check mode it counts as if it were there. Otherwise nobody looks at it.
     type: str
     default: ""
+  requested_by:
+    description: Who or what asks for it, for the status.
+    type: str
+    default: ""
   wait:
     description: How many seconds to wait for another run that copies backups of this database.
     type: float
@@ -261,6 +265,7 @@ def main() -> None:
             },
             "encryption": {"type": "dict", "options": _ansible.encryption_argument_spec()},
             "expected": {"type": "str", "default": ""},
+            "requested_by": {"type": "str", "default": ""},
             "wait": {"type": "float", "default": 0},
         },
         supports_check_mode=True,
@@ -280,6 +285,7 @@ def work(module: AnsibleModule, report: Report | None) -> dict[str, Any]:
         expected=params["expected"],
         wait=params["wait"],
         progress=report,
+        requested_by=params["requested_by"],
     )
     told = [copies.told(outcome) for outcome in outcomes]
     changed = any(outcome.changed for outcome in outcomes)

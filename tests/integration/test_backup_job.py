@@ -183,8 +183,13 @@ def test_copies_then_prunes_and_not_when_a_copy_fails(
     target = {"name": "disk", "type": "rclone", "backend": "local", "path": str(tmp_path / "away"), "encrypt": False}
     settings = {"databases": [database], "dest": dest, "retention": {"last": 1}, "metrics_dir": str(metrics)}
     config = configure(tmp_path, targets=[target], **settings)
-    first = program.json("backup", config=config)["databases"][database]
+
+    def copied_for() -> str:
+        return str(json.loads(next(Path(dest).rglob("status.json")).read_text())["copy"]["last"]["job"])
+
+    first = program.json("backup", "--job", "the night's", config=config)["databases"][database]
     assert first["targets"] == {"disk": True}
+    assert copied_for() == "the night's"
     assert [path.name for path in (tmp_path / "away").rglob(f"{first['id']}.tar")]
     assert 'target="disk"' in next(metrics.iterdir()).read_text()
 
@@ -199,7 +204,9 @@ def test_copies_then_prunes_and_not_when_a_copy_fails(
     judged = program("check", config=config)
     assert (judged.rc, "copy of" in judged.out) == (2, True)
     # By the module, too, what was mended is noted.
-    assert not run_module("backup_copy", database=database, dest=dest, targets=[target]).failed
+    by_module = {"database": database, "dest": dest, "targets": [target], "requested_by": "a test"}
+    assert not run_module("backup_copy", **by_module).failed
+    assert copied_for() == "a test"
     assert "copy of" not in program("check", config=config).out
 
 

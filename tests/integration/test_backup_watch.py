@@ -6,7 +6,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +19,7 @@ from ansible_collections.catmaid.admin.plugins.module_utils.engine.postgres.serv
 from tests.integration.cli import Program, configure
 from tests.integration.cluster_fixtures import APPLICATION, PASSWORD, Cluster
 from tests.integration.support import run_module
+from tests.integration.test_backup_job import remembering, told
 from tests.integration.test_pg_dump import backups
 from tests.integration.test_pg_dump_faults import wait_for
 
@@ -110,6 +114,66 @@ def test_each_failure_is_judged_by_itself(
     assert run_module("backup_prune", database=database, dest=dest, keep_last=1).changed
     judged = program("check", config=config)
     assert (judged.rc, judged.out[:19]) == (0, "CATMAID BACKUP OK -")
+
+
+def test_what_may_not_be_read_is_unknown(program: Program, database: str, dest: str, tmp_path: Path) -> None:
+    config = configure(tmp_path, databases=[database], dest=dest)
+    assert program("backup", config=config).rc == 0
+    folder = Path(dest, store.safe(database))
+    # Root as anybody else is.
+    limited = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+    for path in (dest, str(folder), str(tmp_path / "state/it/job.json"), str(config)):
+        shutil.chown(path, "postgres", "postgres")
+        for command, rc in (("check", 3), ("list", 1), ("info", 1), ("verify", 1)):
+            if command != "check" and "back ups" not in path:
+                continue
+            argv = [*limited, *program.argv(command, config=config)]
+            done = subprocess.run(argv, capture_output=True, text=True, env={}, cwd="/")
+            assert (done.returncode, "Permission denied" in done.stdout + done.stderr) == (rc, True), path
+            assert "Traceback" not in done.stderr
+        shutil.chown(path, "root", "root")
+    assert program("check", config=config).rc == 0
+
+
+def test_an_error_of_the_system_keeps_no_other_database_from_its_turn(
+    program: Program, database: str, dest: str, tmp_path: Path, unused: Callable[[], str]
+) -> None:  # fmt: skip
+    broken = unused()
+    strange = Path(dest, store.safe(broken), ".status.json-x")  # nobody of us leaves a folder of such a name
+    strange.mkdir(parents=True)
+    os.utime(strange, (0, 0))
+    config = configure(tmp_path, databases=[broken, database], dest=dest, hooks=remembering(tmp_path))
+    done = program("backup", config=config)
+    assert done.rc == 1
+    assert "Traceback" not in done.text
+    (report,) = told(tmp_path, "failure")
+    assert [about["ok"] for about in report["databases"].values()] == [False, True]
+    assert f"{strange}: Is a directory" in report["databases"][broken]["message"]
+
+
+def test_a_job_that_died_is_told_by_the_next_one(
+    program: Program, server: Server, database: str, dest: str, tmp_path: Path
+) -> None:  # fmt: skip
+    config = configure(tmp_path, databases=[database], dest=dest, hooks=remembering(tmp_path))
+    with server.connect(database) as connection, connection.cursor() as cursor:
+        cursor.execute("LOCK TABLE treenode IN ACCESS EXCLUSIVE MODE")
+        argv = program.argv("backup", config=config)
+        running = subprocess.Popen(argv, stdout=subprocess.DEVNULL, env={"INVOCATION_ID": "one"}, cwd="/")
+        wait_for(Path(dest, store.safe(database), "status.json").exists)
+        running.kill()
+        running.wait()
+    assert told(tmp_path, "failure") == []
+    done = program("backup", config=config)
+    assert done.rc == 0
+    assert "it ended without a word" in done.err
+    (report,) = told(tmp_path, "failure")
+    assert (report["ok"], "it ended without a word" in report["message"]) == (False, True)
+    assert [report["ok"] for report in told(tmp_path, "success")] == [True]
+    # Nobody tells it twice, however late he comes.
+    assert "nothing to tell" in program("report-failure", "--invocation", "one", config=config).out
+    assert program("backup", config=config).rc == 0
+    assert len(told(tmp_path, "failure")) == 1
+    assert program("check", config=config).rc == 0
 
 
 def _only(folder: Path) -> str:

@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
+
+READABLE = "Do it as a user who may, such as root."
 
 
 class CatmaidError(Exception):
@@ -26,3 +29,11 @@ class CatmaidError(Exception):
         if self.remedy:
             text = f"{text.rstrip('.')}. {self.remedy}"
         return text
+
+
+def of_system(doing: str, error: OSError, remedy: str = "") -> CatmaidError:
+    """Return what the operating system refused as an error of ours, with the path that it is about."""
+    where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, (str, bytes)) else ""
+    if not remedy and isinstance(error, PermissionError):
+        remedy = READABLE
+    return CatmaidError(doing, f"{where}{error.strerror or error}", remedy)

@@ -10,6 +10,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -56,6 +57,7 @@ def copy_all(
     wait: float = 0,
     say: Say | None = None,
     progress: Report | None = None,
+    requested_by: str = "",
 ) -> list[Outcome]:
     """Bring each target up to date with the local backups; one that fails keeps none of the others from its turn.
 
@@ -77,15 +79,20 @@ def copy_all(
     ]
     if check:
         return [update.run() for update in updates]
-    with locks.hold(lock_key(dest, database), f"copying backups of database {database}", wait):
-        return _noted(store.folder(dest, database), updates)
+    folder = store.folder(dest, database)
+    with ExitStack() as stack:
+        with status.noting_refusal(folder, "copy", requested_by):
+            stack.enter_context(
+                locks.hold(lock_key(dest, database), f"copying backups of database {database}", wait)
+            )  # fmt: skip
+        return _noted(folder, updates, requested_by)
 
 
-def _noted(folder: str, updates: Sequence[_Update]) -> list[Outcome]:
+def _noted(folder: str, updates: Sequence[_Update], job: str) -> list[Outcome]:
     """Bring the targets up to date, and note in the status of the database how that went and when each last was."""
     if not os.path.isdir(folder):
         return [update.run() for update in updates]
-    with status.recording(folder, "copy") as facts:
+    with status.recording(folder, "copy", job) as facts:
         outcomes = [update.run() for update in updates]
         before = (status.load(folder).get("copy") or {}).get("targets") or {}
         at = store.format_time(store.now())

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..errors import CatmaidError
+from ..errors import CatmaidError, of_system
 from ..postgres import databases as server_databases
 from ..postgres import scratch
 from ..progress import Report as ReportProgress
@@ -73,13 +73,26 @@ def pruning(config: Config, database: str, job: str) -> prune.Request:
 
 
 def copy(
-    config: Config, database: str, say: Say | None, *, check: bool = False, progress: ReportProgress | None = None
-) -> list[copies.Outcome]:  # fmt: skip
-    """Bring the targets up to date; return how it went with each."""
-    wait = config.values["lock_wait"]
+    config: Config,
+    database: str,
+    job: str,
+    say: Say | None,
+    *,
+    check: bool = False,
+    progress: ReportProgress | None = None,
+) -> list[copies.Outcome]:
+    """Bring the targets up to date for ``job``, whoever that is; return how it went with each."""
     return copies.copy_all(
-        config.dest, database, config.targets, config.encryption, check=check, wait=wait, say=say, progress=progress
-    )  # fmt: skip
+        config.dest,
+        database,
+        config.targets,
+        config.encryption,
+        check=check,
+        wait=config.values["lock_wait"],
+        say=say,
+        progress=progress,
+        requested_by=job,
+    )
 
 
 def _one(config: Config, database: str, job: str, say: Say, progress: ReportProgress | None) -> Report:
@@ -89,16 +102,20 @@ def _one(config: Config, database: str, job: str, say: Say, progress: ReportProg
     try:
         _steps(config, database, job, say, progress, about)
         about.update(ok=True, step="watch")
-    except CatmaidError as error:
-        about["message"] = str(error)
+    except (CatmaidError, OSError) as error:
+        about["message"] = _words(f"backing up database {database}", error)
     try:
         status.watch(folder, database, config.values["metrics_dir"])
-    except CatmaidError as error:
+    except (CatmaidError, OSError) as error:
         if about["ok"]:
-            about.update(ok=False, message=str(error))
+            about.update(ok=False, message=_words(f"watching {folder}", error))
     if not about["ok"]:
         say(f"{database}: FAILED: {about['message']}")
     return about
+
+
+def _words(doing: str, error: CatmaidError | OSError) -> str:
+    return str(of_system(doing, error) if isinstance(error, OSError) else error)
 
 
 def _steps(config: Config, database: str, job: str, say: Say, progress: ReportProgress | None, about: Report) -> None:
@@ -116,7 +133,7 @@ def _steps(config: Config, database: str, job: str, say: Say, progress: ReportPr
         seconds = backup.manifest["seconds"]["all"]
         say(f"{database}: backup {backup.id} is verified: {about['bytes']} bytes, {rows} rows, {seconds:.1f} s")
     about["step"] = "copy"
-    outcomes = copy(config, database, lambda line: say(f"{database}: {line}"), progress=progress)
+    outcomes = copy(config, database, job, lambda line: say(f"{database}: {line}"), progress=progress)
     about["targets"] = {outcome.target: outcome.ok for outcome in outcomes}
     if copies.failure(outcomes):
         raise CatmaidError(f"copying the backups of {database}", copies.failure(outcomes))

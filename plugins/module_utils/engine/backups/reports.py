@@ -15,12 +15,13 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import files
-from ..errors import CatmaidError
+from ..errors import CatmaidError, of_system
 from . import hooks, status, store
 from .config import Config
 
 Say = Callable[[str], None]
 Report = dict[str, Any]
+INTERNAL = ("running", "invocation", "lost", "seen")  # what is no hook's business
 SILENT = "it ended without a word: killed, out of memory, or the host went down"
 # What stays when a hook makes a job fail that has gone well.
 DONE = {"backup": " (the backups are there)", "drill": " (the backups were found good)"}
@@ -57,20 +58,24 @@ def load(config: Config, name: str) -> Report:
     try:
         with open(config.state_of(name), encoding="utf-8") as file:
             found = json.load(file)
+    except PermissionError as error:
+        raise of_system(f"looking how the last {name} job went", error) from error
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
 
 
 def begin(config: Config, name: str, job: str, say: Say) -> Report:
-    """Note that a job begins."""
+    """Note that a job begins; tell first of the one before that died, as long as there is a trace of it."""
     before = load(config, name)
-    if before.get("running") and not status.alive(before["running"]):
-        say(f"the job of {before['started']} is no more; {SILENT}")
+    if _is_lost(before):
+        lost = finish_lost(config, name, before.get("invocation", ""), say)
+        say(f"FAILED: {lost['message'] if lost else SILENT}")
     report = {
         **_report(config, name, job),
         "running": {"pid": os.getpid(), "born": status.born(os.getpid())},
         "invocation": os.environ.get("INVOCATION_ID", ""),
+        "lost": before.get("invocation", "") if _is_lost(before) else "",  # the run whose end was told by this one
         "seen": before.get("seen", []),  # the databases of the server, when it was last asked
     }
     _save(config, name, report)
@@ -80,7 +85,7 @@ def begin(config: Config, name: str, job: str, say: Say) -> Report:
 def finish(config: Config, name: str, report: Report, say: Say) -> Report:
     """Run the hooks, then note the end: a job that is killed in its hooks has not told everything either."""
     report["finished"] = store.format_time(store.now())
-    told = {key: value for key, value in report.items() if key not in ("running", "invocation", "seen")}
+    told = {key: value for key, value in report.items() if key not in INTERNAL}
     wanted = config.values["hooks"]
     problems = hooks.run(wanted["on_success" if report["ok"] else "on_failure"], told, wanted["timeout"])
     for problem in problems:
@@ -102,7 +107,7 @@ def finish_lost(config: Config, name: str, invocation: str, say: Say) -> Report 
     """
     last = load(config, name)
     running = last.get("running")
-    told = bool(last) and not running and (not invocation or last.get("invocation") == invocation)
+    told = bool(last) and not running and (not invocation or invocation in (last.get("invocation"), last.get("lost")))
     if told or (running and status.alive(running)):
         return None
     if running:
@@ -147,3 +152,7 @@ def _save(config: Config, name: str, report: Report) -> None:
             error.strerror or str(error),
             "Make that folder writable for the user of the job, or set state_dir.",
         ) from error
+
+
+def _is_lost(report: Report) -> bool:
+    return bool(report.get("running")) and not status.alive(report["running"])

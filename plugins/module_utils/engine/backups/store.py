@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
-from ..errors import CatmaidError
+from ..errors import CatmaidError, of_system
 from . import holds, manifest
 
 PARTIAL = ".partial-"
@@ -161,7 +161,7 @@ def listing(dest: str, database: str | None = None, *, checksums: bool = False) 
     """Return everything below ``dest``: of one database, or of all."""
     found = Listing()
     for parent in _folders(dest, database):
-        for entry in sorted(os.scandir(parent), key=lambda entry: entry.name):
+        for entry in _entries(parent):
             if entry.name in BESIDE or entry.name.startswith(TEMPORARY):
                 continue
             if entry.name.startswith(PARTIAL):
@@ -220,14 +220,21 @@ def remove(path: str) -> None:
 
 def _folders(dest: str, database: str | None) -> list[str]:
     if database is not None:
-        parents = [folder(dest, database)]
-    elif os.path.isdir(dest):
-        # No database's folder begins with a dot, see safe(): such a one is where a copy is made or fetched.
-        folders = (entry for entry in os.scandir(dest) if entry.is_dir(follow_symlinks=False))
-        parents = sorted(entry.path for entry in folders if not entry.name.startswith("."))
-    else:
-        parents = []
-    return [parent for parent in parents if os.path.isdir(parent)]
+        return [folder(dest, database)]
+    # No database's folder begins with a dot, see safe(): such a one is where a copy is made or fetched.
+    folders = (entry for entry in _entries(dest) if entry.is_dir(follow_symlinks=False))
+    return [entry.path for entry in folders if not entry.name.startswith(".") and entry.name != "lost+found"]
+
+
+def _entries(path: str) -> list[os.DirEntry[str]]:
+    """Return what is in a folder, nothing where there is none; raise when this user may not know."""
+    try:
+        with os.scandir(path) as found:
+            return sorted(found, key=lambda entry: entry.name)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise of_system("looking for backups", error) from error
 
 
 def _add(found: Listing, path: str, database: str | None, checksums: bool) -> None:

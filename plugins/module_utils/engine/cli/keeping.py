@@ -48,7 +48,7 @@ def copy(config: Config, options: argparse.Namespace) -> int:
         raise CatmaidError("copying backups", f"{config.path} names no targets", "Write them into targets.")
     progress = voice.progress()
     told = {
-        name: job.copy(config, name, voice.say, check=options.dry_run, progress=progress)
+        name: job.copy(config, name, chosen.who(), voice.say, check=options.dry_run, progress=progress)
         for name in chosen.databases(config, options)
     }
     if options.json:

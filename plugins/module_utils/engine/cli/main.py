@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..backups import check, config
-from ..errors import CatmaidError
+from ..errors import CatmaidError, of_system
 from . import commands, drilling, keeping, manual
 
 PROGRAM = "catmaid-admin"
@@ -47,6 +47,8 @@ def main(argv: Sequence[str] | None = None, *, build: str = "checkout") -> int:
     except BrokenPipeError:
         sys.stderr.close()  # whoever read our output has enough of it
         return commands.FAILED
+    except OSError as error:
+        return _fail(of_system(arguments[0], error), check.UNKNOWN if is_check else commands.FAILED, is_check)
 
 
 def parser(build: str) -> argparse.ArgumentParser:
