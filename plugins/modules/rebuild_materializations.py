@@ -22,7 +22,8 @@ description:
     rights, options and comments, which is compared before.
   - Of a release whose contents are not known here, and where something hangs on the tables (a view of your own, say),
     CATMAID's own command rebuilds V(edges), and a warning says why. It locks viewers out while it runs.
-  - Each other materialization is rebuilt in one transaction. A run that is killed leaves what was there before.
+  - Each other materialization is rebuilt in one transaction. A run that is killed leaves what was there before; what it
+    had begun with, the next one takes away.
   - The column C(num_imported_nodes) of C(catmaid_skeleton_summary), which CATMAID's own rebuild sets to 0, is kept.
     An empty table gets it from the backup's O(sidecar).
   - After a rebuild the tables are compared again; the module fails if they still differ.
@@ -160,7 +161,7 @@ from ansible_collections.catmaid.admin.plugins.module_utils._ansible import (
     server,
 )
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.backups import sidecar
-from ansible_collections.catmaid.admin.plugins.module_utils.engine.catmaid import rebuild
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.catmaid import edges, rebuild
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.catmaid.materializations import TABLES
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.django.shim import Runner
 
@@ -188,13 +189,16 @@ def bring_in_line(module: AnsibleModule) -> dict[str, Any]:
     asked = [name for name in TABLES if name in params["materializations"] and name not in before.unused]
     names = asked if params["force"] else before.stale
     after, seconds = before, {}
+    left_over = "edges" in params["materializations"] and edges.left_over(runner)
+    if left_over and not module.check_mode:
+        edges.tidy(runner)
     if names and not module.check_mode:
         seconds, warnings = rebuild.rebuild(runner, names, before, params["lock_timeout"], kept)
         for warning in warnings:
             module.warn(warning)
         after = rebuild.verify(runner, asked, before)
     return {
-        "changed": bool(names),
+        "changed": bool(names) or left_over,
         "stale": [asdict(finding) for finding in before.findings],
         "rebuilt": names,
         "unused": before.unused,

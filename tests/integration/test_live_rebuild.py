@@ -21,6 +21,10 @@ TABLES = "{treenode_edge,treenode_connector_edge,connector_geom}"
 TWINS = "EXISTS (SELECT FROM pg_namespace WHERE nspname = 'catmaid_admin_twin')"
 OURS = "application_name LIKE 'catmaid.admin/rebuild/%'"
 BUILDING = "wait_event_type = 'Lock' AND query LIKE 'INSERT%'"
+LEFT = """
+CREATE SCHEMA catmaid_admin_twin;
+COMMENT ON SCHEMA catmaid_admin_twin IS 'catmaid.admin: tables that are being made, left by a job if none is running'
+"""
 # What somebody may have given the tables since CATMAID made them.
 OF_ITS_OWN = f"""
 ALTER TABLE treenode_edge SET (autovacuum_vacuum_scale_factor = 0.01);
@@ -155,14 +159,31 @@ def test_whoever_kills_it_leaves_the_old_tables(live: Callable[..., Instance], b
         wait_for(here.database, f"NOT EXISTS (SELECT FROM pg_stat_activity WHERE {OURS})")
     assert psql(here.database, f"SELECT {TWINS}") == "t"
     assert contents(here.database) == before
-    assert not rebuild(here).get("warnings")
-    assert contents(here.database) == before
+    for only in ({}, {"force": True}):
+        psql(here.database, LEFT if only else "SELECT 1")
+        assert here.check("rebuild_materializations", materializations=["edges"], **only)["changed"]
+        done = here.run("rebuild_materializations", materializations=["edges"], **only)
+        assert done["changed"] and not done.get("warnings")
+        assert psql(here.database, f"SELECT {TWINS}") == "f"
+        assert contents(here.database) == before
+    assert not here.check("rebuild_materializations", materializations=["edges"])["changed"]
+
+
+def test_who_looks_at_other_tables_for_long_is_named(live: Callable[..., Instance]) -> None:
+    here = live(1000)
+    before = contents(here.database)
+    with session_that_runs(here.database, "SELECT count(*) FROM project", "long report"):
+        failed = here.fail("rebuild_materializations", materializations=["edges"], force=True, lock_timeout=2)
+    assert failed["blockers"][0]["application"] == "long report"
     assert psql(here.database, f"SELECT {TWINS}") == "f"
+    assert contents(here.database) == before
+    assert not rebuild(here).get("warnings")
 
 
 REASONS = {
     "INSERT INTO django_migrations (app, name, applied) VALUES ('catmaid', '9999_future', now())": "not known",
     "CREATE VIEW of_the_lab AS SELECT id FROM connector_geom": "of_the_lab",
+    "CREATE PUBLICATION everything FOR ALL TABLES": "published",
     "CREATE POLICY everybody ON treenode_edge USING (true)": "policy everybody",
     "CREATE SCHEMA catmaid_admin_twin": "somebody else's",
 }

@@ -11,6 +11,7 @@ comparison of all rows, and viewers for the moment of the exchange. Whoever ends
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from typing import Any
 
@@ -23,12 +24,14 @@ from ..postgres.twin import UnlikeError
 from .geometry import DERIVATIONS, known
 from .materializations import GEOMETRY
 
-INSUFFICIENT_PRIVILEGE, DEADLOCK = "42501", "40P01"  # SQLSTATE
-ATTEMPTS = 3
+INSUFFICIENT_PRIVILEGE, DEADLOCK, QUERY_CANCELED = "42501", "40P01", "57014"  # SQLSTATE
+LOCKED = (LOCK_NOT_AVAILABLE, QUERY_CANCELED)
 SESSIONS = 2
 # A viewer who comes while we ask for the exchange waits behind us for so long at most; then we let them through.
-ASK_MS = 800
+ASK_MS, PATIENT_ASK_MS = 800, 1200
 PAUSE = 0.2
+ASKING = 3
+BREATHER = 1.0
 COSTS = {"gist": 5.0}  # against filling a table; other indexes cost less than that
 CHEAP = 0.5
 WEIGHTS = {"treenode_edge": 10.0, "treenode_connector_edge": 2.0, "connector_geom": 1.0}  # rows, about
@@ -63,17 +66,31 @@ def rebuild(runner: Runner, lock_timeout: int) -> None:
         except BaseException as error:
             final.rollback()
             _clean_up(free[0])
-            if getattr(error, "pgcode", "") == LOCK_NOT_AVAILABLE:
+            if getattr(error, "pgcode", "") in LOCKED:
                 raise locks.lock_not_available(doing, "the rebuild", lock_timeout, watch) from error
             if getattr(error, "pgcode", "") == INSUFFICIENT_PRIVILEGE:
                 raise UnlikeError(f"{runner.server.user} may not: {str(error).strip()}") from error
             raise
 
 
-def able(runner: Runner) -> bool:
-    """Tell whether the contents of the tables are known for this release."""
+def check(runner: Runner) -> None:
+    """Raise :class:`UnlikeError` when it is known beforehand that only CATMAID's command can."""
     with runner.server.connect(runner.database) as connection, connection.cursor() as cursor:
-        return known(cursor)
+        if not known(cursor):
+            raise UnlikeError("what they hold is not known for this release")
+        twin.check(cursor, GEOMETRY)
+
+
+def left_over(runner: Runner) -> bool:
+    """Tell whether a rebuild that was killed has left something."""
+    with runner.server.connect(runner.database) as connection, connection.cursor() as cursor:
+        return twin.left_over(cursor)
+
+
+def tidy(runner: Runner) -> None:
+    """Take away what a rebuild that was killed has left."""
+    with runner.server.connect(runner.database) as connection, connection.cursor() as cursor:
+        twin.remove(cursor)
 
 
 def _build(free: list[Any]) -> None:
@@ -106,28 +123,33 @@ def _step(free: list[Any], name: str, statement: str, *, cost: float, after: str
 
 
 def _try_to_exchange(connection: Any, lock_timeout: int) -> None:
-    """Exchange, and begin anew when somebody who reads first and then writes got in our way and was spared."""
-    for left in reversed(range(ATTEMPTS)):
+    """Exchange. Who stands in the way for longer than a moment does not keep writers waiting: all begins anew then."""
+    deadline = time.monotonic() + lock_timeout
+    while True:
         try:
             with connection.cursor() as cursor:
-                _exchange(cursor, lock_timeout)
+                _exchange(cursor)
             connection.commit()
             return
         except Exception as error:
             connection.rollback()
-            if getattr(error, "pgcode", "") != DEADLOCK or not left:
+            if getattr(error, "pgcode", "") not in (*LOCKED, DEADLOCK):
                 raise
+            if lock_timeout and time.monotonic() >= deadline:
+                raise
+            time.sleep(BREATHER)
 
 
-def _exchange(cursor: Any, lock_timeout: int) -> None:
+def _exchange(cursor: Any) -> None:
     # Writers of what the tables are made from wait from here on; in one order, whoever else does so.
-    sources = {f"public.{source}" for table in GEOMETRY for source in DERIVATIONS[table].sources}
-    sources.update(twin.referred(cursor, GEOMETRY))
+    referred = sorted(twin.referred(cursor, GEOMETRY))
+    sources = {f"public.{source}" for table in GEOMETRY for source in DERIVATIONS[table].sources} | set(referred)
     cursor.execute(f"LOCK TABLE {', '.join(sorted(sources))} IN SHARE ROW EXCLUSIVE MODE")
     for table in GEOMETRY:
         _catch_up(cursor, table)
         twin.complete(cursor, table)
-    _lock_out(cursor, lock_timeout)
+    # A table that goes takes its keys along, and with them triggers of the tables that they refer to.
+    _lock_out(cursor, [*(twin.original(cursor, table) for table in GEOMETRY), *referred])
     twin.exchange(cursor, GEOMETRY)
 
 
@@ -148,22 +170,25 @@ def _catch_up(cursor: Any, table: str) -> None:
     )
 
 
-def _lock_out(cursor: Any, lock_timeout: int) -> None:
-    """Lock the tables for the exchange: ask for a moment, let viewers through, and ask again."""
-    wanted = ", ".join(twin.original(cursor, table) for table in GEOMETRY)
-    deadline = time.monotonic() + lock_timeout
-    cursor.execute(f"SET LOCAL lock_timeout = '{ASK_MS}ms'")
-    while True:
+def _lock_out(cursor: Any, wanted: Sequence[str]) -> None:
+    """Lock the tables for the exchange: ask for a moment, let viewers through, and ask again, a few times."""
+    cursor.execute("SELECT current_setting('is_superuser') = 'on'")
+    may_hurry = cursor.fetchone()[0]
+    for left in reversed(range(ASKING)):
         cursor.execute("SAVEPOINT asking")
+        # An autovacuum gives way to whoever has waited for it as long as deadlock_timeout.
+        cursor.execute("SET LOCAL deadlock_timeout = '100ms'" if may_hurry else "SELECT 1")
+        # For all of the tables together.
+        cursor.execute(f"SET LOCAL statement_timeout = '{ASK_MS if may_hurry else PATIENT_ASK_MS}ms'")
         try:
-            cursor.execute(f"LOCK TABLE {wanted} IN ACCESS EXCLUSIVE MODE")
+            cursor.execute(f"LOCK TABLE {', '.join(wanted)} IN ACCESS EXCLUSIVE MODE")
         except Exception as error:
-            if getattr(error, "pgcode", "") != LOCK_NOT_AVAILABLE or (lock_timeout and time.monotonic() >= deadline):
+            if getattr(error, "pgcode", "") not in LOCKED or not left:
                 raise
             cursor.execute("ROLLBACK TO SAVEPOINT asking")
             time.sleep(PAUSE)
             continue
-        cursor.execute("RELEASE SAVEPOINT asking")
+        cursor.execute("SET LOCAL statement_timeout = 0")
         return
 
 

@@ -122,9 +122,8 @@ def verify(runner: Runner, names: Sequence[str], before: Survey) -> Survey:
 
 
 def _edges(runner: Runner, _before: Survey, lock_timeout: int, _kept: Mapping[str, Kept]) -> list[str]:
-    if not edges.able(runner):
-        return _edges_by_command(runner, lock_timeout, "what they hold is not known for this release")
     try:
+        edges.check(runner)
         edges.rebuild(runner, lock_timeout)
     except UnlikeError as error:
         return _edges_by_command(runner, lock_timeout, str(error))

@@ -93,6 +93,10 @@ _KEYS = """
 SELECT k.conname, k.contype, k.confrelid = k.conrelid, pg_get_constraintdef(k.oid), k.condeferrable, k.condeferred
   FROM pg_constraint k WHERE k.conrelid = %s::regclass AND k.contype NOT IN ('c', 'n') ORDER BY k.contype DESC, 1
 """
+_VIEWS = """
+SELECT string_agg(DISTINCT r.ev_class::regclass::text, ', ') FROM pg_depend d JOIN pg_rewrite r ON r.oid = d.objid
+ WHERE d.classid = 'pg_rewrite'::regclass AND d.refobjid = ANY(%s::regclass[])
+"""
 _REFERRED = """
 SELECT DISTINCT k.confrelid::regclass::text FROM pg_constraint k
  WHERE k.conrelid = ANY(%s::regclass[]) AND k.contype = 'f' AND k.confrelid <> k.conrelid
@@ -118,6 +122,25 @@ def original(cursor: Any, table: str) -> str:
 def name(cursor: Any, table: str) -> str:
     """Return the full name of its twin, for SQL."""
     return f"{SCHEMA}.{quoted(table, cursor.connection)}"
+
+
+def check(cursor: Any, tables: Sequence[str]) -> None:
+    """Raise :class:`UnlikeError` for what would otherwise be found in the end only, or by a subscriber."""
+    cursor.execute("SELECT string_agg(quote_ident(pubname), ', ') FROM pg_publication")
+    published = cursor.fetchone()[0]
+    if published:
+        raise UnlikeError(f"the database is published ({published}), and subscribers do not know a second table")
+    cursor.execute(_VIEWS, [[original(cursor, table) for table in tables]])
+    views = cursor.fetchone()[0]
+    if views:
+        raise UnlikeError(f"the view {views} depends on them")
+
+
+def left_over(cursor: Any) -> bool:
+    """Tell whether there are twins, of a job that was killed if none is running."""
+    cursor.execute("SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = %s", [SCHEMA])
+    found = cursor.fetchone()
+    return bool(found) and found[0] == MARK
 
 
 def remove(cursor: Any) -> None:
