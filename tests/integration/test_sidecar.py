@@ -101,7 +101,8 @@ def test_level_exclude_loses_nothing(instance: Instance, restored: Any, tmp_path
     assert psql(again.database, "SELECT count(*) FROM catmaid_skeleton_summary") == "0"
     planned = again.check(MODULE, sidecar=made["path"])
     done = again.run(MODULE, sidecar=made["path"])
-    assert planned["rebuilt"] == done["rebuilt"] == ["edges", "node_statistics", "skeleton_summary"]
+    # The restore itself has filled the geometry tables.
+    assert planned["rebuilt"] == done["rebuilt"] == ["node_statistics", "skeleton_summary"]
     assert not done.get("warnings")
     assert contents(again.database) == original
     assert psql(again.database, IMPORTED) == imported
@@ -131,7 +132,7 @@ def test_other_backups_have_no_sidecar(instance: Instance, restored: Any, tmp_pa
     assert made["manifest"]["sidecar"] == []
     assert not Path(made["path"], "sidecar").exists()
     here = restored(made["path"])
-    assert here.run(MODULE, sidecar=made["path"])["rebuilt"] == ["edges"]
+    assert here.run(MODULE, sidecar=made["path"])["rebuilt"] == []
     assert contents(here.database) == original
     # A table that is left out by its name is no other case than one that is left out by a level.
     named = dump(instance, tmp_path, exclude_table_data=["catmaid_skeleton_summary"])
