@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -39,6 +40,9 @@ PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 ENGINE = "plugins/module_utils/engine"
 # In the environment of a lane's process: where it leaves its results.
 RESULTS = "CATMAID_STEP_RESULTS"
+# How a line begins in which pytest names a failed test, or Ansible a failed task.
+COMPLAINT = re.compile(r"(FAILED|ERROR) |fatal: ")
+MOST_COMPLAINTS = 10
 # What users get. Some rules of ansible-test make sense in plugins alone, so our own linters check the rest.
 SHIPPED = ("changelogs/", "meta/", "playbooks/", "plugins/", "roles/")
 
@@ -170,7 +174,7 @@ def integration(image: str, folder: Path) -> bool:
     """Run the integration tests inside a fresh host, with its own Python and its own PostgreSQL."""
     host = f"catmaid-{image}"
     terminal = "-tt" if sys.stdout.isatty() else "-T"
-    remote = ["env", f"--chdir=/opt/{MODULE_FOLDER}", "PYTHONPATH=/opt", "PYTHONDONTWRITEBYTECODE=1"]
+    remote = ["env", f"--chdir=/opt/{MODULE_FOLDER}", "PYTHONPATH=/opt", "PYTHONDONTWRITEBYTECODE=1", "COLUMNS=250"]
     remote += ["python3", "-m", "pytest", "-p", "no:cacheprovider", *pytest_arguments("tests/integration")]
     # Modules run there with the ansible.module_utils of our ansible-core, as they do when Ansible sends them.
     with fresh_host(image, volumes=f"{Path(ansible.__file__).parent}:/opt/ansible:ro") as ssh_config:
@@ -276,6 +280,7 @@ class Lane:
         self.steps = steps
         self.results = folder / "results.json"
         self.output = folder / "output"
+        self.complaints: list[str] = []
         print(f"\n=== {', '.join(step.name for step in steps)}: started", flush=True)
         with self.output.open("wb") as output:
             # Without a terminal: programs would draw on it, one over the other.
@@ -291,14 +296,18 @@ class Lane:
 
     def finish(self) -> list[Result]:
         """Show what a lane that has ended printed, and return its results; one that broke off has failed."""
-        print(self.output.read_text(encoding="utf-8", errors="replace"), flush=True)
+        output = self.output.read_text(encoding="utf-8", errors="replace")
+        print(output, flush=True)
         found = json.loads(self.results.read_text(encoding="utf-8")) if self.results.exists() else []
         results = {result["name"]: Result(**result) for result in found}
-        return [results.get(step.name, Result(step.name, False, 0.0)) for step in self.steps]
+        ended = [results.get(step.name, Result(step.name, False, 0.0)) for step in self.steps]
+        if not all(result.passed for result in ended):
+            self.complaints = [line[:300] for line in output.splitlines() if COMPLAINT.match(line)][-MOST_COMPLAINTS:]
+        return ended
 
 
-def run_lanes(lanes: list[list[Step]]) -> list[Result]:
-    """Run the lanes side by side."""
+def run_lanes(lanes: list[list[Step]]) -> tuple[list[Result], list[str]]:
+    """Run the lanes side by side, and return also what those that failed complain of."""
     with tempfile.TemporaryDirectory(prefix="catmaid-lanes-") as top:
         running = []
         try:
@@ -313,7 +322,7 @@ def run_lanes(lanes: list[list[Step]]) -> list[Result]:
                 for lane in [lane for lane in waiting if lane.process.poll() is not None]:
                     waiting.remove(lane)
                     results += lane.finish()
-            return results
+            return results, [line for lane in running for line in lane.complaints]
         finally:
             for lane in running:
                 lane.process.terminate()
@@ -340,11 +349,13 @@ def main() -> int:
     chosen = [step for step in steps if not wanted or any(step.is_meant_by(name) for name in wanted)]
     quick, slow = [step for step in chosen if not step.lane], [step for step in chosen if step.lane]
     lanes = in_lanes(slow)
+    complaints: list[str] = []
     try:
         results = run_steps(quick)
         if len(lanes) > 1:
             call(["tests/hosts/image", *IMAGES])  # once, where it can be seen
-            results += run_lanes(lanes)
+            more, complaints = run_lanes(lanes)
+            results += more
         else:
             results += run_steps(slow)
     except KeyboardInterrupt:
@@ -360,6 +371,9 @@ def main() -> int:
     print(f"\n{'step':<32}{'result':<10}seconds")
     for result in results:
         print(f"{result.name:<32}{'passed' if result.passed else 'FAILED':<10}{result.seconds:7.1f}")
+    # Again, at the end: in half an hour's output nobody finds them.
+    if complaints:
+        print(*complaints, sep="\n")
     failed = sum(not result.passed for result in results)
     print(f"{len(results) - failed} passed, {failed} failed")
     return 1 if failed else 0
