@@ -22,6 +22,13 @@ FIELDS = ("ready", "verified", "bytes", "memory", "cpu", "load")
 # times as long as the full one ours may take. Bytes: at most so many times those of the full backup.
 FASTER, NOT_LATER, SMALLER = 3.0, 1.1, 0.6
 MEBIBYTE = 1024 * 1024
+# Okabe and Ito's, which the colour-blind tell apart: the same for the same kind of work, grey for what is short.
+COLOURS = {
+    **dict.fromkeys(("data", "restore"), "#56B4E9"),
+    **dict.fromkeys(("rebuild", "post-data"), "#E69F00"),
+    "analyze": "#0072B2",
+    "verify": "#009E73",
+}
 
 Row = dict[str, Any]
 
@@ -74,15 +81,14 @@ def plot(document: dict[str, Any], folder: Path) -> None:
     biggest = max(row["treenodes"] for row in document["medians"])
     rows = [row for row in document["medians"] if row["treenodes"] == biggest]
     images = list(dict.fromkeys(row["image"] for row in rows))
-    # Okabe and Ito's colours, which the colour-blind tell apart, from the first phase on.
-    colours = ("#999999", "#56B4E9", "#E69F00", "#0072B2", "#F0E442", "#009E73", "#D55E00")
     figure, axes = pyplot.subplots(len(images), 1, figsize=(11, 1.1 + 1.9 * len(images)), squeeze=False, dpi=110)
     figure.suptitle(f"Restoring a CATMAID database with {biggest / 1e6:g} million treenodes", fontsize=13)
     for axis, image in zip(axes[:, 0], images):
         mine = [row for row in rows if row["image"] == image][::-1]
         for place, row in enumerate(mine):
             left = 0.0
-            for colour, (name, seconds) in zip(colours, row["phases"].items()):
+            for name, seconds in row["phases"].items():
+                colour = COLOURS.get(name, "#999999")
                 checking = name == "verify"
                 axis.barh(
                     place, seconds, left=left, height=0.62,
