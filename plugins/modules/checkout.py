@@ -44,6 +44,14 @@ options:
     type: list
     elements: str
     default: [django/projects/mysite/settings.py]
+  local_commits:
+    description:
+      - What becomes of commits that were made in the source tree of O(carry_from) and that O(version) lacks.
+      - V(refuse) fails and names them. V(rebase) puts them on O(version) one by one, V(merge) joins both. Where they do
+        not fit, it fails, names the files, and all is as before.
+    type: str
+    choices: [refuse, rebase, merge]
+    default: refuse
 requirements:
   - git
 """
@@ -65,7 +73,12 @@ version:
   type: str
   sample: 2021.12.21
 commit:
-  description: Commit that the version is today.
+  description: Commit of the source tree.
+  returned: success
+  type: str
+  sample: 7d9f836180d199d9d7321f3c57d1d1ed96dcfdd5
+upstream:
+  description: The commit that O(version) names. RV(commit) differs from it when local commits are on top.
   returned: success
   type: str
   sample: 7d9f836180d199d9d7321f3c57d1d1ed96dcfdd5
@@ -103,6 +116,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.catmaid.admin.plugins.module_utils._ansible import run
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.catmaid import local
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.catmaid.checkout import Checkout
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.errors import CatmaidError
 
@@ -139,16 +153,20 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     params = module.params
     checkout = Checkout(params["root"], params["repository"], params["user"])
     release = checkout.resolve(params["version"])
+    own = checkout.local(params["carry_from"], params["local_commits"])
+    if own and own.head not in (own.published, release.commit):
+        release = checkout.with_local(release, own)
     prepared = checkout.is_prepared(release)
-    if prepared and checkout.modified(release):
+    edited = checkout.edited(release.source) if prepared else []
+    if edited:
         raise CatmaidError(
             f"preparing {release.source}",
-            f"tracked files were edited there: {', '.join(checkout.modified(release)[:8])}",
+            f"tracked files were edited there: {', '.join(edited[:8])}",
             "Commit them on a branch of your own repository and name that as the version, or undo them.",
         )
     changed = not prepared
     if changed and not module.check_mode:
-        release = checkout.prepare(release)
+        release = checkout.prepare(release, own)
         prepared = True
     carried = to_carry(release.source, params["carry_from"], params["carry"])
     if carried and not module.check_mode:
@@ -157,6 +175,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         "changed": changed or bool(carried),
         "version": release.version,
         "commit": release.commit,
+        "upstream": release.upstream,
         "describe": release.describe,
         "path": release.path,
         "source": release.source,
@@ -179,6 +198,7 @@ def main() -> None:
             "user": {"type": "str"},
             "carry_from": {"type": "path"},
             "carry": {"type": "list", "elements": "str", "default": ["django/projects/mysite/settings.py"]},
+            "local_commits": {"type": "str", "choices": list(local.CHOICES), "default": local.REFUSE},
         },
         supports_check_mode=True,
     )

@@ -54,7 +54,11 @@ HISTORY = (
         "Explain the maintenance branch",
         "2030-02-02T12:00:00",
         branch="maintenance/2030.01.15",
-        replace=("CHANGELOG.md", "- None is known.", "- The page greets by name."),
+        replace=(
+            "CHANGELOG.md",
+            "## 2030.01.15",
+            "## Maintenance updates\n\n- The page greets by name.\n\n\n## 2030.01.15",
+        ),
     ),
     Commit("Release 2030.06.20", "2030-06-20T12:00:00", "2030.06.20", tag="2030.06.20"),
     Commit("Release 2030.09.10", "2030-09-10T12:00:00", "2030.09.10", "broken", "2030.06.20", "2030.09.10"),

@@ -20,6 +20,7 @@ OLD, NEW = "catmaid_populate_summary_tables", "catmaid_refresh_node_statistics"
         ("2019.06.20-12-gabcdef0", "3.7", OLD, "pip<24.1"),
         ("2019.06.20-800-gabcdef0", "3.7", NEW, "pip<24.1"),
         ("2020.02.15", "3.7", NEW, "pip<24.1"),
+        ("2020.02.15-109-gb8006b775", "3.7", NEW, "pip<24.1"),
         ("2020.02.15-1200-gabcdef0", "3.9", NEW, "pip<24.1"),
         ("2021.12.21", "3.9", NEW, "pip<24.1"),
         ("2021.12.21-43-g2964e04e6", "3.9", NEW, "pip<24.1"),

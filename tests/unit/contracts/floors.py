@@ -19,6 +19,7 @@ FLOORS = {
     "catmaid": 4,
     "backups": 5,
     "tuning": 5,
+    "upgrades": 5,
     "cli": 6,
 }
 

@@ -7,12 +7,19 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import re
 import shutil
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 from .. import command, files
 from ..errors import CatmaidError
+from . import facts, local
+from .commits import Commits
+from .local import Local
 
 LATEST = "latest_release"
 RELEASE_TAG = re.compile(r"^\d{4}\.\d{2}\.\d{2}$")
@@ -25,12 +32,16 @@ RECORD = "release.json"
 
 @dataclass(frozen=True)
 class Release:
-    """A release folder, there or yet to be made."""
+    """A release folder, there or yet to be made.
+
+    ``commit`` is what is checked out there, ``upstream`` the one that the version names: they differ by local commits.
+    """
 
     version: str
     commit: str
     describe: str
     path: str
+    upstream: str
 
     @property
     def source(self) -> str:
@@ -77,25 +88,65 @@ class Checkout:
                 f"Similar names: {', '.join(near[:8])}." if near else "",
             )
         describe = self._describe(commit) or (version if f"refs/tags/{version}" in refs else commit[:12])
-        return Release(version, commit, describe, self._folder(describe, commit))
+        return Release(version, commit, describe, self._folder(describe, commit), commit)
+
+    def record(self, path: str) -> dict[str, str]:
+        """Return what is noted of the release in a folder; nothing when it is none, or was never finished."""
+        try:
+            with open(os.path.join(path, RECORD), encoding="utf-8") as file:
+                found = json.load(file)
+                return {"upstream": found["commit"], **found}
+        except (OSError, ValueError, KeyError):
+            return {}
+
+    def local(self, source: str | None, how: str) -> Local | None:
+        """Return what may have been committed in the source tree of a release, and what to do about it."""
+        published = self.record(os.path.dirname(source)).get("upstream") if source else None
+        if not source or not published:
+            return None
+        return Local(facts.source(source, self.user).commit, published, how)
+
+    def with_local(self, release: Release, own: Local) -> Release:
+        """Return a release with the local commits on it, as it will be; raises where they do not fit."""
+        with self.scratch(release.upstream) as commits:
+            return self.joined(release, own, commits)
+
+    @contextmanager
+    def scratch(self, commit: str) -> Iterator[Commits]:
+        """Yield a repository that has a commit, with all its tags. It borrows the clone's objects, and is removed."""
+        folder = tempfile.mkdtemp(prefix="catmaid-admin-")
+        try:
+            if self.user and os.geteuid() == 0:
+                os.chown(folder, pwd.getpwnam(self.user).pw_uid, -1)
+            path = os.path.join(folder, "repository")
+            self._git("init", "--quiet", "--bare", path)
+            here = Commits(path, self.user)
+            if os.path.isdir(self.clone):
+                with open(os.path.join(path, "objects", "info", "alternates"), "w", encoding="utf-8") as file:
+                    file.write(f"{self.clone}/objects\n")
+                self._git("fetch", "--quiet", "--no-tags", self.clone, "+refs/tags/*:refs/tags/*", cwd=path)
+            if not here.has(commit):
+                self._fetch_all(path)
+            if not here.has(commit):
+                raise self._not_there(commit)
+            yield here
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def is_prepared(self, release: Release) -> bool:
         """Whether the worktree is whole and of that commit."""
-        try:
-            with open(os.path.join(release.path, RECORD), encoding="utf-8") as file:
-                return bool(json.load(file)["commit"] == release.commit) and os.path.exists(release.source)
-        except (OSError, ValueError, KeyError):
-            return False
+        return self.record(release.path).get("commit") == release.commit and os.path.exists(release.source)
 
-    def modified(self, release: Release) -> list[str]:
-        """Return the tracked files that were edited in the worktree."""
-        return self._git("diff", "--name-only", "HEAD", cwd=release.source).splitlines()
+    def edited(self, source: str) -> list[str]:
+        """Return the tracked files that were edited in a worktree."""
+        return self._git("--no-optional-locks", "diff", "--name-only", "HEAD", cwd=source).splitlines()
 
-    def prepare(self, release: Release) -> Release:
+    def prepare(self, release: Release, own: Local | None = None) -> Release:
         """Fetch what is missing and make the worktree. A run that was killed half-way is begun anew."""
-        self._fetch(release.commit)
-        describe = self._describe(release.commit)
-        release = Release(release.version, release.commit, describe, self._folder(describe, release.commit))
+        self._fetch(release.upstream)
+        release = self._named(replace(release, commit=release.upstream), self._describe(release.upstream))
+        if own:
+            release = self.joined(release, own, Commits(self.clone, self.user))
         if self.is_prepared(release):
             return release
         if os.path.exists(release.source):
@@ -104,21 +155,28 @@ class Checkout:
         self._git("worktree", "add", "--force", "--detach", release.source, release.commit, cwd=self.clone)
         files.write_json(
             os.path.join(release.path, RECORD),
-            {"version": release.version, "commit": release.commit, "describe": describe},
+            {
+                "version": release.version,
+                "commit": release.commit,
+                "describe": release.describe,
+                "upstream": release.upstream,
+            },
             mode=0o644,
         )
         return release
 
+    def joined(self, release: Release, own: Local, commits: Commits) -> Release:
+        """Return a release with local commits on it, which are written to ``commits``. Raises where they do not fit."""
+        commit = local.join(commits, own, release.upstream)
+        return self._named(replace(release, commit=commit), commits.git("describe", "--always", commit).strip())
+
+    def _named(self, release: Release, describe: str) -> Release:
+        return replace(release, describe=describe, path=self._folder(describe, release.commit))
+
     def _folder(self, describe: str, commit: str) -> str:
         """Return the release's folder; a tag that was moved gets another one than its former commit."""
         path = os.path.join(self.releases, describe.replace("/", "-"))
-        try:
-            with open(os.path.join(path, RECORD), encoding="utf-8") as file:
-                if json.load(file)["commit"] != commit:
-                    return f"{path}-g{commit[:9]}"
-        except (OSError, ValueError, KeyError):
-            pass
-        return path
+        return f"{path}-g{commit[:9]}" if self.record(path).get("commit", commit) != commit else path
 
     def _remote_refs(self) -> dict[str, str]:
         lines = self._git("ls-remote", "--heads", "--tags", *self._serve(), self.repository).splitlines()
@@ -145,11 +203,15 @@ class Checkout:
         if not self._local_commit(commit):
             self._fetch_all(self.clone)
         if not self._local_commit(commit):
-            raise CatmaidError(f"fetching commit {commit} from {self.repository}", "no branch or tag there contains it")
+            raise self._not_there(commit)
+
+    def _not_there(self, commit: str) -> CatmaidError:
+        return CatmaidError(f"fetching commit {commit} from {self.repository}", "no branch or tag there contains it")
 
     def _fetch_all(self, clone: str) -> None:
-        # --force: tags such as CATMAID's "stable" are moved by their owners
-        heads = "+refs/heads/*:refs/heads/*"
+        # --force: tags such as CATMAID's "stable" are moved by their owners. Not to refs/heads: branches that were made
+        # in a worktree on the host would be taken for branches that the remote has removed.
+        heads = "+refs/heads/*:refs/remotes/origin/*"
         self._git("fetch", "--force", "--prune", "--tags", *self._serve(), self.repository, heads, cwd=clone)
 
     def _serve(self) -> list[str]:
