@@ -32,6 +32,8 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 PYTHON = "/usr/bin/python3"
 GROUP = f"catmaid-journey-{os.getpid()}"
 SITE = "catmaid.example.org"
+# The journey goes on whatever the notes say; they are in its log.
+ACKNOWLEDGED = "{{ (__catmaid_upgrade_plan | default({})).acknowledge | default('') }}"
 TABLES = ("treenode", "treenode_edge", "connector", "treenode_connector", "review", "catmaid_skeleton_summary")
 # Compared by content: what tracers made, and what a careless rebuild of materializations would lose.
 CONTENT = """SELECT
@@ -115,6 +117,7 @@ class Journey:
             "ansible_python_interpreter": PYTHON,
             "catmaid_repository": self.repository,
             "catmaid_server_name": SITE,
+            "catmaid_upgrade_notes_acknowledged": ACKNOWLEDGED,
         }
         site = {"catmaid": {"hosts": hosts, "vars": variables}}
         (self.folder / "inventory.yml").write_text(json.dumps(site), encoding="utf-8")

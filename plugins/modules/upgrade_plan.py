@@ -91,7 +91,11 @@ from:
     release: "2021.12.21"
     ahead: 0
 to:
-  description: The same of the wanted one, the version's name, and in C(local) the commit with the local commits on it.
+  description: The same of the wanted one, and the version's name. Local commits are not counted.
+  returned: success
+  type: dict
+release:
+  description: The release that is wanted, as M(catmaid.admin.checkout) will return it.
   returned: success
   type: dict
 commits:

@@ -229,19 +229,17 @@ def test_local_commits_are_refused_or_go_along(site: Callable[..., Site]) -> Non
         options = {"carry_from": str(here.source), "local_commits": how}
         predicted = here.checkout(NEXT, _ansible_check_mode=True, **options)
         made = here.checkout(NEXT, **options)
-        assert made["describe"].startswith(f"{NEXT}-{number}-g") and made["commit"] == plan["to"]["local"]
-        assert [predicted[key] for key in ("commit", "describe", "path")] == [
-            made[key] for key in ("commit", "describe", "path")
-        ]
+        assert made["describe"].startswith(f"{NEXT}-{number}-g") and made["commit"] == plan["release"]["commit"]
+        for key in ("commit", "upstream", "describe", "path", "source"):
+            assert predicted[key] == made[key] == plan["release"][key]
         tree = Path(made["source"])
         assert (tree / "lab.txt").read_text() == "our lab\n" and "msgpack" in (
             tree / "django/requirements.txt"
         ).read_text()
         assert not here.checkout(NEXT, **options)["changed"]
-    # From there they go on to the next release, and what that has itself is not taken twice.
+    # Where they are on it already nothing is to be done with them. From there they go on to the next release.
     again = Site(here.repository, Instance(Release(NEXT, tree, here.here.release.env), here.here.database))
-    assert [commit["subject"] for commit in again.plan(NEXT)["local_commits"]] == []
-    assert not again.plan(NEXT)["needed"] or again.plan(NEXT)["migrations"]["steps"]
+    assert again.plan(NEXT)["problems"] == []
     assert "Greet our lab" in again.plan(LATER)["problems"][0]
 
 

@@ -89,6 +89,10 @@ class Commits:
         """Tell whether a commit is there."""
         return self.result("cat-file", "-e", f"{commit}^{{commit}}", ok=(0, 1, 128)).rc == 0
 
+    def contains(self, commit: str, earlier: str) -> bool:
+        """Tell whether a commit has another one behind it, or is it."""
+        return self.result("merge-base", "--is-ancestor", earlier, commit, ok=(0, 1)).rc == 0
+
     def position(self, commit: str) -> Position:
         """Say where a commit is."""
         full = self.git("rev-parse", "--verify", f"{commit}^{{commit}}").strip()

@@ -36,6 +36,8 @@ def join(commits: Commits, own: Local, target: str) -> str:
     there = commits.local(own.published, own.head, target)
     if not there:
         return target
+    if commits.contains(own.head, target) and (target == own.published or not commits.contains(own.published, target)):
+        return own.head  # they are on it already
     if own.how == REFUSE:
         raise CatmaidError(
             "leaving the release that serves",

@@ -60,6 +60,7 @@ class Plan:
     release: Release
     needed: bool
     host: Host
+    prepared: bool = False
     way: Way | None = None
     local: list[Commit] = field(default_factory=list)
     edited: list[str] = field(default_factory=list)
@@ -93,6 +94,7 @@ def read(runner: Runner, wish: Wish) -> Plan:
         if plan.needed:
             own = Local(source.commit, upstream, wish.local_commits)
             _local(plan, commits, checkout, own, wish.project.path)
+            plan.prepared = checkout.is_prepared(plan.release)
             _read_between(plan, commits)
             _migrations(plan, commits, runner)
     return plan

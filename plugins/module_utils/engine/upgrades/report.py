@@ -31,8 +31,8 @@ def as_dict(plan: Plan) -> dict[str, Any]:
         "to": {
             **asdict(plan.new),
             "version": plan.release.version,
-            "local": plan.release.commit if plan.release.commit != plan.release.upstream else "",
         },
+        "release": {**asdict(plan.release), "source": plan.release.source, "prepared": plan.prepared},
         "commits": asdict(plan.way) if plan.way else {},
         "local_commits": [asdict(commit) for commit in plan.local],
         "edited": plan.edited,

@@ -1,0 +1,61 @@
+# Copyright (c) 2026, catmaid.admin contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The plan tells what an upgrade means, changes nothing, and stops what must not begin."""
+
+from __future__ import annotations
+
+import json
+
+NEXT = "2030.12.21"
+SOURCE = "/opt/catmaid/current/source"
+GIT = f"runuser -u catmaid -- git -C {SOURCE}"
+
+
+def test_a_plan_is_a_report_and_changes_nothing(instances, play, tmp_path):
+    result = play("upgrade", "--tags", "plan", catmaid_version="latest_release", catmaid_upgrade_report=str(tmp_path))
+    assert result.rc == 0, result.output
+    for instance in instances:
+        assert result.changed(instance.name) == []
+        shown = [task["msg"] for name, task in result.tasks(instance.name) if name.endswith("Plan | Show")]
+        assert any("can not be reversed by migrating backwards" in line for line in shown[0])
+        assert f"catmaid_upgrade_notes_acknowledged: {NEXT}" in shown[0][-1]
+        told = json.loads((tmp_path / f"{instance.name}.json").read_text())
+        assert (told["from"]["describe"], told["to"]["describe"]) == ("2030.06.20", NEXT)
+        assert [step["name"] for step in told["migrations"]["steps"]] == ["0009_add_samplers", "0010_tidy_names"]
+        assert f"# CATMAID on {instance.name}: 2030.06.20" in (tmp_path / f"{instance.name}.md").read_text()
+        assert instance.version() == "2030.06.20"
+
+
+def test_notes_have_to_be_acknowledged(instances, play):
+    for acknowledged in ("", "2030.06.20"):
+        result = play("upgrade", catmaid_version=NEXT, catmaid_upgrade_notes_acknowledged=acknowledged)
+        assert result.rc != 0
+        for instance in instances:
+            assert f"set catmaid_upgrade_notes_acknowledged: {NEXT}" in result.messages(instance.name)
+            assert result.changed(instance.name) == []
+
+
+def test_half_an_upgrade_is_refused(instances, play):
+    for selection in (("--tags", "plan,migrate"), ("--skip-tags", "plan")):
+        result = play("upgrade", *selection, catmaid_version=NEXT)
+        assert result.rc != 0
+        for instance in instances:
+            assert "Half an upgrade is none" in result.messages(instance.name)
+            assert result.changed(instance.name) == []
+
+
+def test_local_commits_are_told_and_go_along_when_they_shall(instances, play):
+    who = "-c user.name=Ada -c user.email=ada@example.org"
+    for instance in instances:
+        instance.run(f"runuser -u catmaid -- sh -c 'echo ours > {SOURCE}/lab.txt' && {GIT} add lab.txt")
+        instance.run(f"{GIT} {who} commit -q -m 'Greet our lab'")
+    refused = play("upgrade", catmaid_version=NEXT)
+    planned = play("upgrade", "--tags", "plan", catmaid_version=NEXT, catmaid_upgrade_local_commits="rebase")
+    for instance in instances:
+        instance.run(f"{GIT} reset -q --hard HEAD~1")
+        assert "Greet our lab" in refused.messages(instance.name)
+        assert refused.changed(instance.name) == []
+        (plan,) = [task for name, task in planned.tasks(instance.name) if "Compare it" in name]
+        assert plan["release"]["describe"].startswith(f"{NEXT}-1-g")
+    assert refused.rc != 0 and planned.rc == 0
