@@ -21,7 +21,8 @@ description:
   - It stops at the first error. What is known to fail and to do no harm by it (comments of extensions, for a login
     that is no superuser) is left out beforehand and told in RV(skipped); no error is ever excused.
   - Afterwards the planner's statistics are made, and rows and fingerprint of each table and the number of objects are
-    compared with the manifest. A database that this run created is dropped again when anything of it fails.
+    compared with the manifest. Without a manifest, the rows of each table are compared with those that the archive
+    holds. A database that this run created is dropped again when anything of it fails.
   - A database that holds tables is refused, so that a live one is safe. Restore next to it, and let
     M(catmaid.admin.database_swap) put the result in its place.
 author:
@@ -92,6 +93,7 @@ options:
   verify:
     description:
       - Compare rows and objects with the manifest, and the fingerprints of tables that it tells.
+      - Of a foreign archive the number of rows of each table is compared.
       - A fingerprint is of the contents alone. Neither order of rows or columns nor the version of the server matters.
     type: bool
     default: true
@@ -185,8 +187,16 @@ seconds:
   returned: success, not in check mode
   type: dict
   sample: {"pre-data": 1.1, "data": 11.2, "fill": 5.9, "post-data": 29.3, "analyze": 1.4, "verify": 1.2}
+proved_by:
+  description:
+    - What the restored rows were compared with. V(manifest) is that of the backup. V(counted rows) are those that were
+      counted in a foreign archive while it was read to see whether it is whole.
+    - Empty when nothing was compared, as without O(verify) or without rows.
+  returned: success, not in check mode
+  type: str
+  sample: manifest
 tables_compared:
-  description: Number of tables whose rows were compared with the manifest.
+  description: Number of tables whose rows were compared.
   returned: success, not in check mode
   type: int
   sample: 245
@@ -323,6 +333,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
             seconds=outcome.seconds,
             filled=outcome.filled,
             left_out=restoration.left_out(prepared.source, outcome.filled),
+            proved_by=outcome.proof.by,
             tables_compared=outcome.proof.tables,
             rows_compared=outcome.proof.rows,
             fingerprints_compared=outcome.proof.fingerprints,

@@ -207,3 +207,10 @@ def processes(name: str, *words: str) -> list[int]:
             if os.path.basename(argv[0]) == name and all(any(word in arg for arg in argv) for word in words):
                 found.append(int(entry.name))
     return found
+
+
+def is_proven(done: Run, database: str) -> bool:
+    """Return whether all rows were compared with those that were counted in the archive."""
+    there = rows(database)
+    compared = (done.result["proved_by"], done.result["tables_compared"], done.result["rows_compared"])
+    return compared == ("counted rows", len(there), sum(there.values())) and done.result["notes"] == []

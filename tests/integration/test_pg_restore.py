@@ -82,6 +82,7 @@ def test_checks_restores_and_refuses_to_restore_again(spatial: str, dest: str, u
     assert sql(target, PROPERTIES) == sql(database, PROPERTIES)
     assert value(target, "SELECT count(*) FROM pg_statistic WHERE starelid = 'treenode'::regclass") != "0"
     assert set(done.result["seconds"]) == {"pre-data", "data", "post-data", "analyze", "verify"}
+    assert done.result["proved_by"] == "manifest"
     assert done.result["tables_compared"] == len(support.rows(database))
     assert done.result["rows_compared"] == sum(support.rows(database).values())
 
@@ -110,6 +111,7 @@ def test_restores_foreign_archives_and_refuses_damaged_ones(
     assert done.changed
     assert done.result["manifest"] is None
     assert support.rows(target) == support.rows(database)
+    assert support.is_proven(done, database)
     assert value(target, "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()") == (
         support.OWNER
     )
@@ -173,7 +175,8 @@ def test_drops_what_does_not_match_the_manifest(database: str, dest: str, unused
     assert "public.treenode has 2000 rows instead of 2001" in refused.error
     assert "2 triggers instead of 3" in refused.error
     assert target not in names()
-    assert restore(target, str(archive), verify=False).result["rows_compared"] == 0
+    unproven = restore(target, str(archive), verify=False).result
+    assert (unproven["proved_by"], unproven["rows_compared"]) == ("", 0)
 
 
 def test_stops_at_the_first_error(database: str, dest: str, unused: Unused) -> None:

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.catmaid.admin.plugins.module_utils.engine.backups import manifest, proof
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.backups import manifest, proof, verify
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.errors import CatmaidError
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.postgres.server import Server
 
 from tests.integration.support import names, run_module, sql
-from tests.integration.test_pg_restore import backup, restore
+from tests.integration.test_pg_restore import backup, foreign, restore
 
 Unused = Callable[[], str]
 
@@ -101,3 +101,17 @@ def test_versions_of_extensions_are_compared(server: Server, spatial: str, dest:
     assert f"extension postgis is {here}, which is older than 9.1.0" in refused.error
     assert target not in names()
     assert run_module("pg_restore", login_db=target, archive=str(archive), verify=False).changed
+
+
+@pytest.mark.parametrize("kind", ["c", "p"])
+def test_rows_that_a_foreign_archive_has_and_the_database_has_not(
+    server: Server, database: str, tmp_path: Path, kind: str
+) -> None:
+    sql(database, 'CREATE TABLE "Odd "".name" AS SELECT generate_series(1, 3); CREATE TABLE nothing (a int)')
+    source = verify.source(str(foreign(database, tmp_path, kind)), server.version(database))
+    assert proof.prove_counted(server, database, source, (), jobs=2).rows > 2000
+    sql(database, 'DELETE FROM "Odd "".name" WHERE generate_series = 2; INSERT INTO nothing VALUES (1)')
+    with pytest.raises(CatmaidError) as found:
+        proof.prove_counted(server, database, source, (), jobs=2)
+    assert '.name" has 2 rows, and the archive 3' in str(found.value)
+    assert "public.nothing has 1 rows, and the archive 0" in str(found.value)

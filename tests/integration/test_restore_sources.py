@@ -114,6 +114,7 @@ def test_restores_plain_sql(
     assert done.result["left_out"] == []
     assert support.rows(target) == support.rows(database)
     assert objects(target) == objects(database)
+    assert support.is_proven(done, database)
     for query in (
         "SELECT md5(string_agg(line, '+' ORDER BY line)) FROM traps",
         'SELECT "a;b" FROM "trap; view"',

@@ -254,3 +254,36 @@ def test_surveys_one_dump(tmp_path: Path) -> None:
     for cut_short in (content.replace(FOOT, b""), content + HEAD + b"SELECT pg_catalog.setval('s', 1);\n"):
         with pytest.raises(CatmaidError, match="lacks the last line"):
             plain.survey(write(tmp_path, cut_short))
+
+
+@pytest.mark.parametrize("size", [1, 1000000])
+def test_rows_are_counted_by_their_tables(size: int) -> None:
+    content = b"""
+-- Data for Name: old style; Type: TABLE DATA; Schema: my schema; Owner: some body
+COPY "old style" (a) FROM stdin;
+1
+\\.
+COPY public.empty (a) FROM stdin;
+\\.
+COPY "a ""b"".c"."d.e" (a, "f(") FROM stdin;
+(1\t2)
+\\.x
+\\.
+INSERT INTO public.t VALUES (1, ('(2')), (2, ')');
+INSERT INTO public.t (a, "VALUES") OVERRIDING SYSTEM VALUE VALUES
+\t(1, 2),
+\t(3, length('x'));
+INSERT INTO public.t DEFAULT VALUES;
+-- Data for Name: other; Type: TABLE DATA; Schema: my schema; Owner: some body
+INSERT INTO other VALUES (1);
+"""
+    script = Script("it", Pieces(content, size))
+    for _item in script.items():
+        pass
+    assert script.counted == {
+        ("my schema", "old style"): 1,
+        ("public", "empty"): 0,
+        ('a "b".c', "d.e"): 2,
+        ("public", "t"): 5,
+        ("my schema", "other"): 1,
+    }

@@ -18,7 +18,7 @@ from ..postgres.server import Server, quoted
 from . import extensions as versions
 from . import foreign, loading, picking, scripted, verify
 from .loading import Load, Loaded
-from .proof import Proof, prove
+from .proof import Proof, prove, prove_counted
 
 # Only these schemas are there before the archive makes its own.
 READY_SCHEMAS = ("public", "pg_catalog")
@@ -164,18 +164,19 @@ def _fill(request: Request, prepared: Prepared, outcome: Outcome) -> None:
     outcome.seconds, outcome.filled = loaded.seconds, sorted(loaded.filled)
     if "data" in request.sections:
         outcome.seconds["analyze"] = restore.analyze(request.server, database, jobs, source.version)
-        if request.verify and (source.manifest or loaded.filled):
+        if request.verify:
             started = time.monotonic()
             loading.check(load, loaded)
-            outcome.proof = _prove(request, source, jobs)
+            outcome.proof = _prove(request, prepared, jobs)
             outcome.seconds["verify"] = round(time.monotonic() - started, 3)
     if "post-data" in request.sections:
         _finish(request, prepared, outcome)
 
 
-def _prove(request: Request, source: verify.Source, jobs: int) -> Proof:
+def _prove(request: Request, prepared: Prepared, jobs: int) -> Proof:
+    source = prepared.source
     if not source.manifest:
-        return Proof()
+        return prove_counted(request.server, request.database, source, prepared.skip, jobs=jobs)
     whole = not any(entry["what"] == "table" for entry in source.manifest["left_out"])
     every = "post-data" in request.sections and whole
     told = picking.narrowed(source.manifest, request.tables) if request.tables else source.manifest

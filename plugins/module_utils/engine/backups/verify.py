@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import itertools
 import os
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import CatmaidError
-from ..postgres import plain, toc
+from ..postgres import counting, plain, toc
 from . import foreign, manifest, status, store
 
 
@@ -21,7 +22,8 @@ class Source:
     """Something to restore from that has been found whole. ``folder`` and ``manifest`` are those of our backups.
 
     ``script`` is what the plain dump ``schema`` holds. It makes the tables; their rows are in ``archive``, which can be
-    the same file. ``roles`` is a file with the roles of the cluster.
+    the same file. ``roles`` is a file with the roles of the cluster. ``counted`` are the rows of each table in what is
+    no backup of ours, by schema and name; None if they could not be counted.
     """
 
     archive: str
@@ -33,6 +35,7 @@ class Source:
     schema: str = ""
     script: plain.Survey | None = None
     rows: toc.Contents | None = None
+    counted: Mapping[tuple[str, str], int] | None = None
 
     @property
     def server_major(self) -> int:
@@ -64,19 +67,21 @@ def source(path: str, server_version: int, source_db: str = "", database: str = 
         foreign.check_whole(path, found.contents, lambda: found.script.mentioned if found.script else ())
         return found
     version = max(server_version, toc.needed_version(files.main))
-    toc.read_back(files.main, version)
+    counted = counting.read_back(files.main, version)
     rows = toc.contents(files.main, version)
     if not files.schema:
         foreign.check_whole(path, rows, lambda: foreign.mentioned(files.main, version))
-        return _fit(Source(files.main, rows, version, roles=roles), server_version)
-    found = replace(_plain(files.schema, server_version, roles), archive=files.main, version=version, rows=rows)
+        return _fit(Source(files.main, rows, version, roles=roles, counted=counted), server_version)
+    found = _plain(files.schema, server_version, roles)
+    found = replace(found, archive=files.main, version=version, rows=rows, counted=counted)
     foreign.check_fit(files, found.contents, rows)
     return _fit(found, server_version)
 
 
 def _plain(path: str, server_version: int, roles: str) -> Source:
     script = plain.survey(path, foreign.DERIVED)
-    return _fit(Source(path, script.contents, server_version, roles=roles, schema=path, script=script), server_version)
+    found = Source(path, script.contents, server_version, roles=roles, schema=path, script=script)
+    return _fit(replace(found, counted=script.counted), server_version)
 
 
 def check(folder: str) -> dict[str, Any]:

@@ -70,11 +70,12 @@ def local(
     doing: str,
     remedy: str = "",
     stdin_from: IO[bytes] | None = None,
+    stdout_to: IO[bytes] | None = None,
     on_start: Callable[[subprocess.Popen[Any]], None] | None = None,
 ) -> command.Result:
     """Run a program that only reads files, as ourselves and without a server."""
     argv = [program(name, version), *arguments]
-    return command.run(argv, doing=doing, remedy=remedy, stdin_from=stdin_from, on_start=on_start)
+    return command.run(argv, doing=doing, remedy=remedy, stdin_from=stdin_from, stdout_to=stdout_to, on_start=on_start)
 
 
 def version_of(path: str) -> str:

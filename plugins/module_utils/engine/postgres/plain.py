@@ -19,7 +19,7 @@ from typing import Any
 from ..errors import CatmaidError
 from . import packed, statements
 from .restore import load_settings
-from .script import CUT_SHORT, HEADER, SECTIONS, Item, Script
+from .script import CUT_SHORT, HEADER, SECTIONS, Item, Script, plain_name
 from .server import Server
 from .toc import Contents
 
@@ -45,7 +45,7 @@ class Survey:
     """What a plain dump holds, found by reading all of it. ``properties`` are those of the database it was made of.
 
     ``left_out`` are the statements that are never run, with the reason, ``mentioned`` the names that were looked for
-    and that some statement has.
+    and that some statement has, ``counted`` the rows of each table by schema and name.
     """
 
     contents: Contents
@@ -54,6 +54,7 @@ class Survey:
     settings: set[str] = field(default_factory=set)
     left_out: dict[str, str] = field(default_factory=dict)
     mentioned: set[str] = field(default_factory=set)
+    counted: dict[tuple[str, str], int] = field(default_factory=dict)
 
     @property
     def schema_only(self) -> bool:
@@ -127,6 +128,7 @@ class _Surveyor:
             raise CatmaidError(f"reading {script.path}", "it lacks the last line that pg_dump writes", CUT_SHORT)
         if self._cleaning:
             found.left_out[f"{self._cleaning} statements of pg_dump --clean"] = statements.CLEANING
+        found.counted = dict(script.counted)
         versions = script.versions
         found.contents = Contents(
             "plain",
@@ -152,7 +154,7 @@ class _Surveyor:
         self.found.left_out[" ".join(text.split())[:120]] = statements.OTHER_DATABASE
         owner = _OWNER.match(text)
         if owner:
-            self.found.properties["owner"] = statements.plain(owner[1])
+            self.found.properties["owner"] = plain_name(owner[1])
         if item.words[0] == "CREATE":
             for option, value in _OPTION.findall(text):
                 self.found.properties.update(dict.fromkeys(_OPTIONS[option], value))

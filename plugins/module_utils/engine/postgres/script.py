@@ -10,6 +10,7 @@ apart, because a file that one was given could do anything by them. Only as much
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -57,6 +58,7 @@ _TOKEN = re.compile(
 _ENDS = {b"'": re.compile(rb"''|'"), b'"': re.compile(rb'""|"'), b"E": re.compile(rb"\\.|''|'", re.DOTALL)}
 _COMMENT = re.compile(rb"/\*|\*/")
 _COPY = re.compile(rb"\s*COPY\s.*\sFROM\s+stdin\s*;\s*$", re.DOTALL | re.IGNORECASE)
+_INTO = re.compile(rb'\s*(?:COPY|INSERT\s+INTO)\s+(?:("(?:[^"]|"")+"|[^\s";.(]+)\.)?("(?:[^"]|"")+"|[^\s";.(]+)[\s(]')
 _BODIES = {"FUNCTION", "PROCEDURE"}
 WORDS = 24
 
@@ -73,7 +75,7 @@ class Item:
     """A statement, or a command of psql. ``words`` are its first ones outside of quotes, in capitals.
 
     ``entry`` is what pg_dump's comment before it says; it is None in front of the first such comment.
-    ``rows`` tells that the rows of a COPY follow.
+    ``rows`` tells that the rows of a COPY follow, ``groups`` how many rows in parentheses the statement itself has.
     """
 
     text: bytes
@@ -83,12 +85,14 @@ class Item:
     entry: Entry | None
     command: bool = False
     rows: bool = False
+    groups: int = 0
 
 
 class Script:
     """A dump that is being read. ``complete`` is known at its end: whether pg_dump has written its last line.
 
-    ``cluster`` says that pg_dumpall wrote it.
+    ``cluster`` says that pg_dumpall wrote it. ``counted`` are the rows of each table, by schema and name, of those that
+    were passed over.
     """
 
     def __init__(self, path: str, source: Blocks) -> None:
@@ -98,6 +102,7 @@ class Script:
         self.cluster = False
         self.versions: dict[str, str] = {}
         self.entries: list[Entry] = []
+        self.counted: Counter[tuple[str, str]] = Counter()
         self._source = source
         self._buffer = b""
         self._start = 0
@@ -123,8 +128,10 @@ class Script:
                 if item.command or item.rows:
                     at = len(line)
                 yield item
+                passed = self.line
                 for _block in self.rows():
                     pass
+                self._count(item, self.line - passed - 1)
                 statement = _Statement(self.line)
         if not statement.blank:
             raise self.error(f"it ends in the middle of the statement in line {statement.line}", CUT_SHORT)
@@ -166,7 +173,18 @@ class Script:
             self.entries[-1] if self.entries else None,
             statement.command,
             self._rows,
+            statement.groups,
         )
+
+    def _count(self, item: Item, lines: int) -> None:
+        """Add up the rows of a statement, to those of its table; ``lines`` are those between COPY and its end."""
+        match = _INTO.match(item.text) if item.rows or item.words[:2] == ("INSERT", "INTO") else None
+        if not match:
+            return
+        schema, name = (plain_name(part.decode("utf-8", "surrogateescape")) if part else "" for part in match.groups())
+        if not schema and item.entry:  # until 2018 pg_dump left it to the search path
+            schema = item.entry.text.partition(f" {name} ")[0]
+        self.counted[schema, name] += lines if item.rows else max(item.groups, 1)
 
     def _remark(self, line: bytes) -> None:
         self.complete = self.complete or line.rstrip() == FOOTER
@@ -224,6 +242,11 @@ class Script:
         return bool(block)
 
 
+def plain_name(name: str) -> str:
+    """Return an identifier without its quotes."""
+    return name[1:-1].replace('""', '"') if name.startswith('"') else name
+
+
 class _Statement:
     """What was read of a statement, and in what kind of quotes or comment its last line has ended."""
 
@@ -234,6 +257,7 @@ class _Statement:
         self.line = line
         self.ended = False
         self.command = False
+        self.groups = 0
         self._begun = False
         self._inside = b""  # what ends it: a quote, E for one with escapes, a dollar tag, * for a comment
         self._comments = 0
@@ -310,6 +334,8 @@ class _Statement:
         if len(self.words) < WORDS:
             self.words.append(word)
         self.tail = (self.tail[1], word)
+        if word == "VALUES" and not self._parentheses:
+            self.groups = 0  # what was in parentheses before are the columns
         # A body in SQL itself has semicolons that do not end the statement.
         if self.words[0] == "CREATE" and _BODIES & set(self.words[1:4]):
             if word == "BEGIN" or (word == "CASE" and self._bodies):
@@ -324,3 +350,4 @@ class _Statement:
             self.ended = self._parentheses <= 0 and not self._bodies
         else:
             self._parentheses += 1 if token == b"(" else -1
+            self.groups += token == b")" and not self._parentheses

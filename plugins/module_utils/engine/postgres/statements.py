@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from .script import Item, Script
+from .script import Item, Script, plain_name
 
 RUN = ""
 # A reason that is not worth telling.
@@ -54,7 +54,7 @@ def command(item: Item, script: Script) -> str:
             f"it holds the command \\{name} of psql, which pg_dump does not write",
             "Such a command can run programs on this host. Look where the file comes from, and at this line.",
         )
-    target = plain(match[1])
+    target = plain_name(match[1])
     inner = _CONNINFO.fullmatch(target)
     return re.sub(r"\\(.)", r"\1", inner[1]) if inner else target
 
@@ -62,7 +62,7 @@ def command(item: Item, script: Script) -> str:
 def database(item: Item) -> str:
     """Return the database that a statement creates or drops, "" for all others."""
     match = _DATABASE.match(_text(item).lstrip())
-    return plain(match[1]) if item.words[1:2] == ("DATABASE",) and match else ""
+    return plain_name(match[1]) if item.words[1:2] == ("DATABASE",) and match else ""
 
 
 def decide(item: Item, script: Script) -> str:
@@ -95,18 +95,13 @@ def roles(item: Item) -> set[str]:
     if words[:3] == ("ALTER", "DEFAULT", "PRIVILEGES"):
         patterns = (_FOR_ROLE, _GRANTEE)
     found = {match[1] for match in (pattern.search(text) for pattern in patterns) if match}
-    return {plain(name) for name in found if name != "PUBLIC"}
+    return {plain_name(name) for name in found if name != "PUBLIC"}
 
 
 def setting(item: Item) -> tuple[str, str]:
     """Return name and value of a setting for the session, two empty texts for all other statements."""
     match = _SETTING.match(_text(item)) if item.words[:1] == ("SET",) else None
     return (match[1].lower(), match[2].strip("'")) if match else ("", "")
-
-
-def plain(name: str) -> str:
-    """Return an identifier without its quotes."""
-    return name[1:-1].replace('""', '"') if name.startswith('"') else name
 
 
 def _about_database(words: tuple[str, ...]) -> bool:

@@ -9,6 +9,7 @@ import os
 import re
 import tarfile
 from dataclasses import dataclass, replace
+from typing import IO
 
 from ..errors import CatmaidError
 from . import client, decompress, frames
@@ -148,8 +149,8 @@ def parse(text: str) -> Contents:
     )
 
 
-def read_back(path: str, version: int) -> float:
-    """Read every byte of an archive as a restore would; return the seconds it took.
+def read_back(path: str, version: int, rows_to: IO[bytes] | None = None) -> float:
+    """Read every byte of an archive as a restore would; return the seconds it took. ``rows_to`` gets its rows as SQL.
 
     Neither the table of contents nor the code of ``pg_restore --list`` would notice that a file is cut short.
     """
@@ -159,11 +160,12 @@ def read_back(path: str, version: int) -> float:
     with decompress.readable(path, version) as source:
         result = client.local(
             "pg_restore",
-            ["--file", "/dev/null", *source.arguments],
+            [*(["--section=data", "--file=-"] if rows_to else ["--file", "/dev/null"]), *source.arguments],
             version=version,
             doing=f"reading back {path}",
             remedy="The archive is damaged: take another one.",
             stdin_from=source.stdin,
+            stdout_to=rows_to,
             on_start=source.on_start,
         )
     return result.seconds
