@@ -27,4 +27,10 @@ options:
     description: Django settings module.
     type: str
     default: mysite.settings
+  follow_login:
+    description:
+      - For an instance that moves to another server. Where the settings lead to another server than the login options
+        do, C(manage.py) uses the user and password of the settings on that of the login options.
+    type: bool
+    default: false
 """

@@ -49,6 +49,7 @@ def project_argument_spec() -> dict[str, Any]:
         "virtualenv": {"type": "path", "required": True},
         "project_user": {"type": "str"},
         "settings": {"type": "str", "default": "mysite.settings"},
+        "follow_login": {"type": "bool", "default": False},
     }
 
 
@@ -150,6 +151,7 @@ def project(params: dict[str, Any]) -> Project:
         virtualenv=params["virtualenv"],
         user=params["project_user"],
         settings=params["settings"],
+        follows_login=params["follow_login"],
     )
 
 

@@ -21,8 +21,8 @@ notes:
   - The login options say which database is meant and are used for looking at it. C(manage.py) itself logs in as the
     settings module says, so that new tables belong to the role of the instance; only the name of the database is taken
     from O(login_db). Before anything runs it is proved in the same process that this leads to the same database.
-  - Where the settings lead to another server than the login options do, O(login_password) must be given. C(manage.py)
-    then logs in with the login options and acts as the owner of the database.
+  - Where the settings lead to another server than the login options do, O(follow_login) or O(login_password) must be
+    given. With a password, C(manage.py) logs in with the login options and acts as the owner of the database.
   - On another database than that of the settings, the instance's media folder, message broker and mail are not used.
 extends_documentation_fragment:
   - catmaid.admin.attributes

@@ -12,7 +12,8 @@ version_added: 1.0.0
 description:
   - Tells before a restore whether the backup fits to the code. A backup with migrations that the code lacks is of a
     newer release, which Django itself does not notice. One that lacks migrations of the code will be migrated.
-  - Tells how much room the restored database takes, and how much there is.
+  - Tells how much room the restored database takes, and how much there is, and whether the settings lead to the server
+    of the login options.
   - It reads the manifest and no more of the backup. M(catmaid.admin.pg_restore) proves that the backup is whole.
 author:
   - catmaid.admin contributors (@catmaid)
@@ -54,7 +55,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 summary:
-  description: All of it for people, in two lines.
+  description: All of it for people, in two or three lines.
   returned: success
   type: list
   elements: str
@@ -94,6 +95,17 @@ free:
   returned: success
   type: int
   sample: 120000000000
+settings_lead_to:
+  description: Host and port of the database in the settings.
+  returned: success
+  type: dict
+  sample: {"host": "127.0.0.1", "port": 5432}
+moves:
+  description:
+    - Whether another server is there than that of the login options, so that the instance moves to this one with the
+      restore. A server that does not answer is another one if its host or port is.
+  returned: success
+  type: bool
 """
 
 from typing import Any
@@ -128,6 +140,8 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         "forward": found.forward,
         "needed": found.needed,
         "free": found.free,
+        "settings_lead_to": found.leads,
+        "moves": found.moves,
     }
 
 

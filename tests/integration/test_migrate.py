@@ -264,6 +264,7 @@ def test_settings_that_lead_elsewhere_are_found_out(
 def test_the_login_takes_over_where_the_settings_lead_to_another_server(instance: Callable[..., Instance]) -> None:
     here = instance("2030.06.20", "2030.01.15", treenodes=0, more='DATABASES["default"]["PORT"] = 1\n')
     assert "Connection refused" in here.fail("migrate", check=True)["msg"]
+    assert here.check("migrate", follow_login=True)["changed"]  # by the role of the settings
     psql("postgres", "DROP ROLE IF EXISTS double_admin")
     psql("postgres", "CREATE ROLE double_admin SUPERUSER LOGIN PASSWORD 'not to be seen'")
     try:

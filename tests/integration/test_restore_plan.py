@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.integration import support
+from tests.integration.cluster_fixtures import Cluster
 from tests.integration.double_fixtures import SERVICE_USER, Release, drop_database
 from tests.integration.support import run_module
 from tests.integration.test_pg_restore import foreign
@@ -68,6 +69,29 @@ def test_tells_which_way_the_migrations_differ(
     # and when the database is gone
     drop_database(old)
     assert plan(releases[OLD], old, of_new)["unknown"] == earlier["unknown"]
+
+
+def test_tells_whether_the_instance_moves(
+    releases: dict[str, Release],
+    double_release: Releases,
+    double_database: Databases,
+    dest: str,
+    cluster: Cluster,
+) -> None:
+    database = double_database(OLD, 0)
+    archive = backup(releases[OLD], database, dest)
+    live, elsewhere = double_release(OLD, database), double_release(OLD, database, 'DATABASES["default"]["PORT"] = 1\n')
+    # known by the server that answers, or by host and port when none does
+    stays = [plan(release, database, archive) for release in (live, releases[OLD])]
+    moves = [
+        plan(elsewhere, database, archive),
+        *(plan(release, database, archive, **cluster.peer) for release in (live, releases[OLD])),
+    ]
+    assert [(found["moves"], len(found["summary"])) for found in stays] == [(False, 2)] * 2
+    assert [(found["moves"], len(found["summary"])) for found in moves] == [(True, 3)] * 3
+    assert moves[0]["settings_lead_to"] == {"host": "localhost", "port": 1}
+    assert moves[1]["settings_lead_to"] == {"host": "localhost", "port": 5432}
+    assert "its settings lead to localhost port 5432 now" in moves[1]["summary"][2]
 
 
 def test_knows_little_of_a_foreign_archive(

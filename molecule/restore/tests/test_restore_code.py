@@ -8,6 +8,7 @@ from __future__ import annotations
 import pytest
 
 CONFIRM = {"catmaid_restore_confirm": "catmaid"}
+AGAIN = {"catmaid_lock_force": True, "catmaid_lock_wait": 120, **CONFIRM}
 OLD, NEW = "2030.01.15", "2030.06.20"
 CURRENT = "/opt/catmaid/current"
 LAST_MIGRATION = "SELECT max(name) FROM django_migrations WHERE app = 'catmaid'"
@@ -56,7 +57,8 @@ def test_a_backup_of_a_newer_release_is_refused_with_both_versions(instances, pl
         serves(instance, OLD)
 
 
-def test_code_that_does_not_work_goes_back_with_its_data(instances, play):
+@pytest.fixture(scope="module")
+def broken(instances) -> dict[str, object]:
     """The backup of a release whose start page answers with an error."""
     for instance in instances:
         broken = instance.run("git -c safe.directory='*' --git-dir /srv/catmaid.git rev-parse broken-start")
@@ -64,10 +66,24 @@ def test_code_that_does_not_work_goes_back_with_its_data(instances, play):
             "rm -rf /root/broken && cp -a /root/newer /root/broken && "
             f'sed -Ei \'s/"commit": "[0-9a-f]+"/"commit": "{broken}"/\' /root/broken/manifest.json'
         )
-    result = play("restore", catmaid_restore_backup="/root/broken", catmaid_restore_checkout=True, **CONFIRM)
+    return {"catmaid_restore_backup": "/root/broken", "catmaid_restore_checkout": True}
+
+
+def test_code_that_does_not_work_goes_back_with_its_data(instances, play, broken):
+    result = play("restore", **broken, **CONFIRM)
     assert result.rc != 0
     for instance in instances:
         assert f"the database from before serves again, with {OLD}." in result.messages(instance.name)
+        serves(instance, OLD)
+
+
+def test_a_play_that_was_killed_while_it_went_back_is_finished_by_the_next(instances, play, kill_at, broken):
+    kill_at("prepare", **broken)
+    for instance in instances:
+        serves(instance, OLD)
+    kill_at("back", **broken)
+    assert play("restore", **{**AGAIN, "catmaid_restore_backup": "nosuch"}).rc != 0
+    for instance in instances:
         serves(instance, OLD)
 
 

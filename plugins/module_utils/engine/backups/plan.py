@@ -1,7 +1,7 @@
 # Copyright (c) 2026, catmaid.admin contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a restore will meet: the release that serves, and the room on the disk. Reads only."""
+"""What a restore will meet: the release that serves, the server, and the room on the disk. Reads only."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from ..django import migrations
 from ..django.project import Project
 from ..django.shim import Runner
 from ..postgres import databases, properties
-from ..postgres.server import Server, maintenance_database
+from ..postgres.server import Server
 from ..progress import size
 from . import manifest
+
+_LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,8 @@ class Plan:
     """A backup beside the code that serves. ``manifest`` is None for a foreign archive, of which nothing is known.
 
     ``unknown`` are migrations that the backup has and the code lacks, ``forward`` those that the code has and the
-    backup lacks. ``needed`` is 0 when nobody can tell, ``free`` None when the server is on another host.
+    backup lacks. ``needed`` is 0 when nobody can tell, ``free`` None when the server is on another host. ``leads`` is
+    the host and port of the settings; ``moves`` tells that another server is there than the one that is restored to.
     """
 
     manifest: dict[str, Any] | None
@@ -35,6 +38,8 @@ class Plan:
     needed: int
     free: int | None
     folder: str
+    leads: dict[str, Any]
+    moves: bool
 
     @property
     def source(self) -> dict[str, Any]:
@@ -65,7 +70,11 @@ class Plan:
         needed = size(self.needed) if self.needed else "nobody knows how much"
         free = f"{size(self.free)} are free" if self.free is not None else "what is free on its host cannot be asked"
         where = f" below {self.folder}" if self.folder else ""
-        return [about, f"The database takes {needed} once more{where}, {free}."]
+        told = [about, f"The database takes {needed} once more{where}, {free}."]
+        if self.moves:
+            there = f"{self.leads['host'] or 'the local socket'} port {self.leads['port']}"
+            told.append(f"The instance moves to the server of the login; its settings lead to {there} now.")
+        return told
 
     @property
     def backup_release(self) -> str:
@@ -80,13 +89,16 @@ def read(server: Server, database: str, archive: str, project: Project) -> Plan:
     with databases.maintenance(server) as connection:
         live = properties.read(connection, database)
         room = databases.room(connection, server)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT extract(epoch FROM pg_postmaster_start_time())::text")
+            started = str(cursor.fetchone()[0])
+    code = Runner(project, server, database).code()
     recorded = [(str(app), str(name)) for app, name in (found or {}).get("migrations", [])]
     unknown: list[str] = []
     forward: list[str] = []
     if recorded:
-        known = Runner(project, server, database if live else maintenance_database(server)).plan()
-        unknown, _orphaned = migrations.strangers(recorded, known["known"], known["apps"])
-        forward = migrations.names(tuple(key) for key in known["known"] if tuple(key) not in recorded)
+        unknown, _orphaned = migrations.strangers(recorded, code["known"], code["apps"])
+        forward = migrations.names(tuple(key) for key in code["known"] if tuple(key) not in recorded)
     own = (found or {}).get("properties") or {}
     return Plan(
         manifest=found,
@@ -96,4 +108,14 @@ def read(server: Server, database: str, archive: str, project: Project) -> Plan:
         needed=int(own.get("bytes") or (live.bytes if live else 0)),
         free=room[1] if room else None,
         folder=room[0] if room else "",
+        leads={key: code["leads"][key] for key in ("host", "port")},
+        moves=_moves(code["leads"], server, started),
     )
+
+
+def _moves(leads: dict[str, Any], server: Server, started: str) -> bool:
+    """Return whether the settings lead to another server; one that answers is known by when it was started."""
+    if leads["started"]:
+        return bool(leads["started"] != started)
+    hosts = {"" if host in _LOCAL or host.startswith("/") else host for host in (leads["host"], server.host)}
+    return len(hosts) > 1 or leads["port"] != server.port

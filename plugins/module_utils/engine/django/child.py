@@ -62,6 +62,8 @@ def main() -> None:
         signal.signal(signal.SIGTERM, give_up)
     try:
         settings = importlib.import_module(config["settings"])
+        if config["operation"] == "code":
+            config["found"] = identify(settings.DATABASES["default"])
         if config["operation"] != "settings":
             prepare(config, settings, scratch, channel)
         value = OPERATIONS[config["operation"]](config, channel, current)
@@ -88,14 +90,7 @@ def give_up(_number: int, _frame: Any) -> None:
 def prepare(config: Config, settings: Any, scratch: str, channel: Channel) -> None:
     """Turn the settings to the database that is meant, before Django reads them, and watch every connection."""
     default = settings.DATABASES["default"]
-    own = default.get("NAME")
-    if config["database"]:
-        default["NAME"] = config["database"]
-    elsewhere = default.get("NAME") != own
-    if config["fallback"] and not leads_to(default, config["expected"]):
-        elsewhere = True
-        default.update(config["fallback"])
-        config["session"] = dict(config["session"], role=config["owner"])
+    elsewhere = turn(config, default)
     options = dict(default.get("OPTIONS") or {})
     options["options"] = " ".join(filter(None, [options.get("options"), pgoptions(config["session"])]))
     options["application_name"] = config["application"]
@@ -127,19 +122,43 @@ def prepare(config: Config, settings: Any, scratch: str, channel: Channel) -> No
                 channel.send("wrong", found=described)
                 os._exit(WRONG_DATABASE)
 
-    connection_created.connect(prove, weak=False)
+    if config["operation"] != "code":
+        connection_created.connect(prove, weak=False)
 
     import django
 
     django.setup()
+    if config["operation"] == "code":
+        return  # which is the same whatever the database
     from django.db import connection
 
     connection.ensure_connection()
     channel.send("proved", database=config["expected"][0])
 
 
+def turn(config: Config, default: Dict[str, Any]) -> bool:
+    """Turn a database of the settings to the one that is meant; return whether that is another one."""
+    own = default.get("NAME")
+    if config["database"]:
+        default["NAME"] = config["database"]
+    elsewhere = bool(default.get("NAME") != own)
+    if config["place"] and not leads_to(default, config["expected"]):
+        elsewhere = True
+        default.update(config["place"])
+    if config["fallback"] and not leads_to(default, config["expected"]):
+        elsewhere = True
+        default.update(config["fallback"])
+        config["session"] = dict(config["session"], role=config["owner"])
+    return elsewhere
+
+
 def leads_to(database: Dict[str, Any], expected: List[str]) -> bool:
     """Tell whether the settings' own login reaches the database that is meant."""
+    return identify(database) == expected
+
+
+def identify(database: Dict[str, Any]) -> List[str]:
+    """Return what the settings' own login sees of their database, nothing if it does not get there."""
     try:
         import psycopg2 as driver
     except ImportError:
@@ -155,11 +174,11 @@ def leads_to(database: Dict[str, Any], expected: List[str]) -> bool:
     try:
         connection = driver.connect(connect_timeout=10, **arguments)
     except driver.Error:
-        return False
+        return []
     try:
         cursor = connection.cursor()
         cursor.execute(IDENTITY)
-        return [str(value) for value in cursor.fetchone()] == expected
+        return [str(value) for value in cursor.fetchone()]
     finally:
         connection.close()
 
@@ -357,20 +376,21 @@ def make_superuser(config: Config, _channel: Channel, _current: Any) -> Dict[str
     return {}
 
 
-def ask_pages(config: Config, _channel: Channel, _current: Any) -> Any:
-    """Ask the release for pages; how, is told by the source that came along."""
-    scope = {"__name__": "catmaid_admin_pages"}  # type: Dict[str, Any]
-    exec(compile(config["source"], "catmaid.admin/pages", "exec"), scope)  # noqa: S102 (the engine's own, like this file)
+def ask(config: Config, _channel: Channel, _current: Any) -> Any:
+    """Ask the release something; how, is told by the source that came along."""
+    scope = {"__name__": "catmaid_admin_ask"}  # type: Dict[str, Any]
+    exec(compile(config["source"], "catmaid.admin/ask", "exec"), scope)  # noqa: S102 (the engine's own, like this file)
     return scope["run"](config)
 
 
 OPERATIONS = {
     "settings": read_settings,
+    "code": ask,
     "plan": read_plan,
     "migrate": run_migrate,
     "command": run_command,
     "superuser": make_superuser,
-    "pages": ask_pages,
+    "pages": ask,
 }
 
 if __name__ == "__main__":

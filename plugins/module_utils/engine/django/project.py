@@ -17,12 +17,16 @@ MANAGE = os.path.join("django", "projects", "manage.py")
 
 @dataclass(frozen=True)
 class Project:
-    """Source code at ``path`` with its virtual environment. Nothing is looked at before :meth:`validate`."""
+    """Source code at ``path`` with its virtual environment. Nothing is looked at before :meth:`validate`.
+
+    ``follows_login`` is for one that moves: the role of the settings is used on the server that our own login leads to.
+    """
 
     path: str
     virtualenv: str
     user: str | None = None
     settings: str = "mysite.settings"
+    follows_login: bool = False
 
     @property
     def folder(self) -> str:

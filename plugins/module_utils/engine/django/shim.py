@@ -20,7 +20,7 @@ from typing import Any
 from .. import command
 from ..errors import CatmaidError
 from ..postgres.server import Server
-from . import child, pages
+from . import child, code, pages
 from .project import Project
 
 BOOTSTRAP = "import os; exec(compile(os.environ['CATMAID_ADMIN_CHILD'], 'catmaid.admin', 'exec'))"
@@ -73,8 +73,8 @@ class Runner:
     """Runs what belongs to ``project`` on ``database`` of ``server``.
 
     manage.py logs in as the settings say: what it makes must belong to the role of the instance. Where those lead to
-    another server than ours, the login of ``server`` is used, if it has a password, and acts as the owner of the
-    database.
+    another server than ours, their login is tried at ours, if the project is to follow it. Else the login of ``server``
+    is used, if it has a password, and acts as the owner of the database.
     """
 
     project: Project
@@ -97,6 +97,10 @@ class Runner:
     def settings(self, names: Sequence[str] = SETTINGS) -> dict[str, Any]:
         """Return what the settings module holds, the versions of Python and Django; needs no database."""
         return self._ask("reading the settings", "settings", names=list(names))
+
+    def code(self) -> dict[str, Any]:
+        """Return the migrations and apps that the code has, and where its settings lead; needs no database."""
+        return self._ask("reading the migrations", "code", source=_source(code.__name__.rpartition(".")[2]))
 
     def plan(self, app: str = "", migration: str = "", fake_first: tuple[str, str] | None = None) -> dict[str, Any]:
         """Return what migrate would do, in a session that cannot write."""
@@ -199,13 +203,17 @@ class Runner:
         doing = f"{doing} of {self.project.path}"
         self.project.validate()
         config: dict[str, Any] = {"settings": self.project.settings, "operation": operation, **values}
-        if operation != "settings":
+        if operation == "code":
+            config.update(database="", expected=[], owner="", fallback=None, place=None, session=dict(session))
+            config.update(application="catmaid.admin", isolated=isolated)
+        elif operation != "settings":
             identity = self.identity()
             config.update(
                 database=self.database,
                 expected=identity.proof,
                 owner=identity.owner,
                 fallback=_login(self.server),
+                place=_place(self.server) if self.project.follows_login else None,
                 session=dict(session),
                 application=application or f"catmaid.admin/{uuid.uuid4().hex[:8]}",
                 isolated=isolated,
@@ -280,6 +288,11 @@ def _login(server: Server) -> dict[str, Any] | None:
         "PASSWORD": server.password,
         "OPTIONS": options,
     }
+
+
+def _place(server: Server) -> dict[str, str]:
+    """Return where ``server`` is, as Django's settings have it: for their password, so by no socket."""
+    return {"HOST": server.host or "127.0.0.1", "PORT": str(server.port)}
 
 
 def _source(name: str) -> str:
