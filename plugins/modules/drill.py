@@ -159,8 +159,9 @@ from dataclasses import asdict
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.catmaid.admin.plugins.module_utils import _ansible
+from ansible_collections.catmaid.admin.plugins.module_utils import _ansible, _progress
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.backups import drill, store
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.progress import Report
 
 
 def main() -> None:
@@ -176,10 +177,11 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    _ansible.run(module, lambda: work(module))
+    with _progress.reporting() as report:
+        _ansible.run(module, lambda: work(module, report))
 
 
-def work(module: AnsibleModule) -> dict[str, Any]:
+def work(module: AnsibleModule, report: Report | None) -> dict[str, Any]:
     params = module.params
     database = params["login_db"]
     request = drill.Request(
@@ -188,6 +190,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         project=_ansible.project(params),
         keep=params["keep"],
         requested_by=params["requested_by"],
+        on_progress=report,
     )
     if module.check_mode:
         backup = drill.choose(params["dest"], database, params["id"])

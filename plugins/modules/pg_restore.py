@@ -259,8 +259,9 @@ manifest:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.catmaid.admin.plugins.module_utils import _ansible
+from ansible_collections.catmaid.admin.plugins.module_utils import _ansible, _progress
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.backups import restoration, store
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.progress import Report
 
 SECTIONS = ["pre-data", "data", "post-data"]
 
@@ -286,15 +287,17 @@ def main() -> None:
         supports_check_mode=True,
     )
     database, path = module.params["login_db"], module.params["archive"]
-    _ansible.run(module, lambda: reading(module), job=f"restoring {path} into {database}", databases=[database])
+    job = f"restoring {path} into {database}"
+    with _progress.reporting() as report:
+        _ansible.run(module, lambda: reading(module, report), job=job, databases=[database])
 
 
-def reading(module: AnsibleModule) -> dict[str, Any]:
+def reading(module: AnsibleModule, report: Report | None) -> dict[str, Any]:
     with store.using(module.params["archive"]):
-        return work(module)
+        return work(module, report)
 
 
-def work(module: AnsibleModule) -> dict[str, Any]:
+def work(module: AnsibleModule, report: Report | None) -> dict[str, Any]:
     params = module.params
     request = restoration.Request(
         server=_ansible.server(params),
@@ -311,6 +314,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         fill=params["fill"],
         tables=params["tables"],
         source_db=params["source_db"],
+        on_progress=report,
     )
     prepared = restoration.prepare(request)
     before = None if prepared.target is None else {"tables": prepared.tables}

@@ -152,6 +152,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.catmaid.admin.plugins.module_utils import _progress
 from ansible_collections.catmaid.admin.plugins.module_utils._ansible import (
     lock_argument_spec,
     login_argument_spec,
@@ -164,6 +165,7 @@ from ansible_collections.catmaid.admin.plugins.module_utils.engine.backups impor
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.catmaid import edges, rebuild
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.catmaid.materializations import TABLES
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.django.shim import Runner
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.progress import Report
 
 
 def difference(survey: rebuild.Survey, names: list[str]) -> dict[str, str]:
@@ -178,14 +180,14 @@ def difference(survey: rebuild.Survey, names: list[str]) -> dict[str, str]:
     return {"before": "".join(before), "after": "".join(after)}
 
 
-def bring_in_line(module: AnsibleModule) -> dict[str, Any]:
+def bring_in_line(module: AnsibleModule, report: Report | None) -> dict[str, Any]:
     """Compare, and outside check mode rebuild what differs."""
     params = module.params
     started = time.monotonic()
     runner = Runner(project(params), server(params), params["login_db"])
     runner.project.validate()
     kept = sidecar.read(params["sidecar"]) if params["sidecar"] else {}
-    before = rebuild.survey(runner, params["materializations"])
+    before = rebuild.survey(runner, params["materializations"], report=report)
     asked = [name for name in TABLES if name in params["materializations"] and name not in before.unused]
     names = asked if params["force"] else before.stale
     after, seconds = before, {}
@@ -193,10 +195,10 @@ def bring_in_line(module: AnsibleModule) -> dict[str, Any]:
     if left_over and not module.check_mode:
         edges.tidy(runner)
     if names and not module.check_mode:
-        seconds, warnings = rebuild.rebuild(runner, names, before, params["lock_timeout"], kept)
+        seconds, warnings = rebuild.rebuild(runner, names, before, params["lock_timeout"], kept, report)
         for warning in warnings:
             module.warn(warning)
-        after = rebuild.verify(runner, asked, before)
+        after = rebuild.verify(runner, asked, before, report)
     return {
         "changed": bool(names) or left_over,
         "stale": [asdict(finding) for finding in before.findings],
@@ -225,7 +227,8 @@ def main() -> None:
     )
     database = module.params["login_db"]
     job = f"rebuilding materializations of database {database}"
-    run(module, lambda: bring_in_line(module), job=job, databases=[database])
+    with _progress.reporting() as report:
+        run(module, lambda: bring_in_line(module, report), job=job, databases=[database])
 
 
 if __name__ == "__main__":

@@ -172,8 +172,35 @@ def test_a_job_that_died_is_told_by_the_next_one(
     # Nobody tells it twice, however late he comes.
     assert "nothing to tell" in program("report-failure", "--invocation", "one", config=config).out
     assert program("backup", config=config).rc == 0
+    assert "nothing to tell" in program("report-failure", "--invocation", "one", config=config).out
     assert len(told(tmp_path, "failure")) == 1
     assert program("check", config=config).rc == 0
+
+
+def test_a_job_that_died_is_told_once_by_several_who_find_it_at_a_time(
+    program: Program, server: Server, database: str, dest: str, tmp_path: Path
+) -> None:  # fmt: skip
+    # Who tells is not done before the test lets it.
+    slowly = f"(cat; echo) >> {tmp_path}/failure.json; until [ -e {tmp_path}/go ]; do sleep 0.05; done"
+    hooks = {**remembering(tmp_path), "on_failure": [["/bin/sh", "-c", slowly]]}
+    config = configure(tmp_path, databases=[database], dest=dest, hooks=hooks)
+    with server.connect(database) as connection, connection.cursor() as cursor:
+        cursor.execute("LOCK TABLE treenode IN ACCESS EXCLUSIVE MODE")
+        argv = program.argv("backup", config=config)
+        running = subprocess.Popen(argv, stdout=subprocess.DEVNULL, env={"INVOCATION_ID": "one"}, cwd="/")
+        wait_for(Path(dest, store.safe(database), "status.json").exists)
+        running.kill()
+        running.wait()
+    telling = program.start("report-failure", "--invocation", "one", config=config)
+    wait_for(lambda: told(tmp_path, "failure"))
+    assert "nothing to tell" in program("report-failure", "--invocation", "one", config=config).out
+    assert program("backup", config=config).rc == 0
+    Path(tmp_path, "go").touch()
+    telling.communicate(timeout=60)
+    assert "nothing to tell" in program("report-failure", "--invocation", "one", config=config).out
+    assert len(told(tmp_path, "failure")) == 1
+    assert [report["ok"] for report in told(tmp_path, "success")] == [True]
+    assert program("check", config=config).rc == 0  # of the job that was the last one
 
 
 def _only(folder: Path) -> str:

@@ -249,6 +249,26 @@ def test_an_application_that_does_not_work_is_red(lab: Lab, releases: Releases) 
     assert "This branch is broken on purpose" in message
 
 
+def test_an_error_of_the_system_keeps_no_other_database_from_its_turn(lab: Lab, tmp_path: Path) -> None:
+    lab.backup()
+    # A path in which a short name has its place, and that of a drill's folder has not
+    deep = os.path.join(str(tmp_path), *["d" * 200] * 19)
+    deep += "/" + "d" * (4070 - len(deep) - 1)
+    os.makedirs(deep)
+    config = lab.configure(databases=[lab.database, "nosuch"])
+    argv = lab.program.argv("drill", "--json", config=config)
+    done = subprocess.run(argv, capture_output=True, text=True, env={"TMPDIR": deep}, cwd="/")
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False), done.stderr
+    report = json.loads(done.stdout)
+    assert "File name too long" in report["databases"][lab.database]["message"]
+    assert "there is no sound one" in report["databases"]["nosuch"]["message"]
+    assert len(told(lab.folder, "failure")) == 1
+    assert (lab.status()["last"]["ok"], lab.status()["running"]) == (False, None)
+    assert "File name too long" in lab.status()["last"]["message"]
+    assert lab.metric("last_run_success") == "0"
+    assert left() == []
+
+
 def test_a_derived_table_that_is_wrong_is_red(lab: Lab) -> None:
     """What the manifest cannot tell: a derived table that the backup holds, incomplete as it was."""
     psql(lab.database, "DELETE FROM treenode_edge WHERE id % 2 = 0")

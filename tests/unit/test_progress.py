@@ -6,10 +6,13 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 
 import pytest
 from ansible_collections.catmaid.admin.plugins.module_utils.engine import progress
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.backups import loadwatch
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.postgres import growth
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.postgres.catalog import Table
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.postgres.progress import Copied, Weights
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.postgres.reading import Positions
@@ -150,3 +153,81 @@ def test_reads_positions_in_files() -> None:
     assert positions.see({"/b": 20, "/else": 5}) == 20
     assert positions.see({"/a": 10}) == 60
     assert positions.see({}) == 150
+
+
+def test_says_how_much_in_other_words_where_bytes_say_nothing() -> None:
+    seen: list[Progress] = []
+    meter = Meter("building the indexes of catmaid", 1000, seen.append, estimates=False)
+    meter.reach(250, "treenode_pkey", "3 of 12")
+    assert seen[-1].line() == "building the indexes of catmaid: 25 % (3 of 12, treenode_pkey)"
+    assert (
+        Progress("loading", "treenode", 0, 0, 12.0, None, "1.2 GB").line() == "loading: 1.2 GB, treenode, 12 s so far"
+    )
+
+
+def test_promises_nothing_of_what_was_done_before_and_where_nobody_can_compare() -> None:
+    clock, seen = Clock(), list[Progress]()
+    meter = Meter("building", 1000, seen.append, clock)
+    meter.begin(500)
+    clock.now += 10
+    meter.reach(500)
+    meter.reach(600)
+    assert [(p.percent, p.left) for p in seen] == [(50, None), (60, 40.0)]
+    unknown = Meter("building", 1000, seen.append, clock, estimates=False)
+    clock.now += 10
+    unknown.reach(500)
+    assert (seen[-1].percent, seen[-1].left) == (50, None)
+
+
+def test_what_has_ended_is_not_told_again() -> None:
+    seen: list[Progress] = []
+    meter = Meter("building", 10, seen.append)
+    meter.finish("all")
+    meter.reach(3, "late")
+    assert [(p.done, p.text, p.item) for p in seen] == [(10, "all", "")]
+
+
+def test_tells_how_long_something_runs_of_which_nobody_knows_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "TICK", 0.001)
+    seen: list[Progress] = []
+    second = threading.Event()
+
+    def tell(told: Progress) -> None:
+        seen.append(told)
+        if len(seen) > 1:
+            second.set()
+
+    with progress.elapsing("analyzing", tell, "catmaid"):
+        assert second.wait(60)
+    assert all(p.line().startswith("analyzing: catmaid, ") and p.left is None for p in seen)
+    with progress.elapsing("analyzing", None):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("statement", "name"),
+    [
+        ("CREATE INDEX node_a ON public.treenode USING btree (skeleton_id);\n\n", "public node_a"),
+        ('CREATE UNIQUE INDEX "A b" ON ONLY public.x USING btree (y)', ""),
+        ('CREATE UNIQUE INDEX "Ab" ON ONLY public.x USING btree (y)', "public Ab"),
+        ("ALTER TABLE ONLY public.node\n    ADD CONSTRAINT node_pkey PRIMARY KEY (id);", "public node node_pkey"),
+        ('ALTER TABLE public."Node"\n    ADD CONSTRAINT fk FOREIGN KEY (a) REFERENCES b(id)', "public Node fk"),
+        ("COPY public.treenode (id) FROM stdin;", ""),
+    ],
+)  # fmt: skip
+def test_knows_by_a_statement_what_is_being_built(statement: str, name: str) -> None:
+    assert growth.made_by(statement) == name
+
+
+@pytest.mark.parametrize(
+    ("numbers", "share"),
+    [((0, 0, 0, 0), 0.0), ((50, 100, 0, 0), 0.475), ((100, 100, 0, 0), 0.95), ((100, 100, 50, 100), 0.75),
+     ((100, 100, 100, 100), 0.95)],
+)  # fmt: skip
+def test_never_takes_an_index_for_built_that_is_not(numbers: tuple[int, int, int, int], share: float) -> None:
+    assert growth.share(*numbers) == pytest.approx(share)
+
+
+def test_finds_the_name_before_an_owner_of_several_words() -> None:
+    assert loadwatch.names("public treenode the owner", 2) == ["public treenode the", "public treenode"]
+    assert loadwatch.names("public treenode ", 2) == ["public treenode"]

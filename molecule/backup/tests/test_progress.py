@@ -1,7 +1,7 @@
 # Copyright (c) 2026, catmaid.admin contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The terminal shows how far a backup is, and otherwise nothing is different."""
+"""The terminal shows how far a backup, a restore or a rebuild is, and otherwise nothing is different."""
 
 from __future__ import annotations
 
@@ -26,6 +26,10 @@ FILL = """CREATE TABLE {name} AS
 SLOW = {"login_db": DATABASE, "dest": DEST, "compression": "gzip", "compression_level": 9, "jobs": 1}
 QUICK = {**SLOW, "compression_level": 1, "jobs": 2}
 PG_DUMP = "^[^ ]*/pg_dump .*--file"  # not setpriv, which becomes it, nor one that is asked for its version
+PG_RESTORE = "^[^ ]*/pg_restore .*--exit-on-error"
+RESTORED = "slow to restore"
+PROJECT = {"project_path": "/opt/catmaid/current/source", "virtualenv": "/opt/catmaid/current/env"}
+HELD = "LOCK TABLE catmaid_skeleton_summary IN ACCESS SHARE MODE; SELECT pg_sleep(600)"
 TOLD = re.compile(rf"^\[(catmaid-[a-z]+)\] backing up {DATABASE}: (\d+) % \(", re.MULTILINE)
 
 
@@ -71,6 +75,13 @@ class Tasks:
     def play(self, *tasks: dict[str, Any], options: tuple[str, ...] = ()) -> str:
         """Play to the end and return the output."""
         return self.finish(self.start(*tasks, options=options))
+
+    def until_told(self, instances, words: str) -> None:
+        """Wait until the terminal has told of each host what begins with these words."""
+        output = self._folder / "output"
+        for instance in instances:
+            line = f"\n[{instance.name}] {words}"
+            until(lambda line=line: line in output.read_text(encoding="utf-8"), f"not shown: {line}")
 
     def finish(self, process: subprocess.Popen[bytes]) -> str:
         """Wait for the end and return the output, which pytest shows too if the test fails."""
@@ -121,14 +132,14 @@ def at_once(what, instances) -> None:
         list(pool.map(what, instances))
 
 
-def hold(instance) -> None:
-    """Wait for a pg_dump and stop it there: how fast the machine is shall not matter."""
-    instance.run(f"timeout 180 sh -c 'until pkill -STOP -f \"{PG_DUMP}\"; do sleep 0.05; done'")
+def hold(instance, program=PG_DUMP) -> None:
+    """Wait for a program and stop it there: how fast the machine is shall not matter."""
+    instance.run(f"timeout 180 sh -c 'until pkill -STOP -f \"{program}\"; do sleep 0.05; done'")
 
 
-def go_on(instance) -> None:
+def go_on(instance, program=PG_DUMP) -> None:
     """Let it go on."""
-    instance.run(f"pkill -CONT -f '{PG_DUMP}' || true")
+    instance.run(f"pkill -CONT -f '{program}' || true")
 
 
 def slow_down(instance) -> None:
@@ -230,4 +241,33 @@ def test_a_copy_tells_how_far_it_is(instances, tasks):
     for instance in instances:
         assert re.search(rf"^\[{instance.name}\] copying \S+\.tar to shelf: \d+ % \(", output, re.MULTILINE), output
         assert tasks.result(instance, 1)["targets"][0]["ok"] is True
+        assert leftovers(instance) == ""
+
+
+def test_a_restore_tells_how_far_it_is(instances, tasks):
+    restore = {"catmaid.admin.pg_restore": {"login_db": RESTORED, "archive": "{{ result0.path }}"}}
+    process = tasks.start(dump(**QUICK), restore)
+    at_once(lambda instance: hold(instance, PG_RESTORE), instances)
+    tasks.until_told(instances, f"making the tables of {RESTORED}: ")
+    at_once(lambda instance: go_on(instance, PG_RESTORE), instances)
+    tasks.finish(process)
+    for instance in instances:
+        assert tasks.result(instance, 1)["rows_compared"] == 210000
+        assert instance.sql("SELECT count(*) FROM one", RESTORED) == "150000"
+        assert leftovers(instance) == ""
+        instance.sql(f'DROP DATABASE "{RESTORED}"', "postgres")
+
+
+def test_a_rebuild_tells_what_it_is_at(instances, tasks):
+    for instance in instances:
+        instance.run(f"cd / && runuser -u postgres -- psql -Xqc 'BEGIN; {HELD}' catmaid >/dev/null 2>&1 &")
+    options = {"login_db": "catmaid", "materializations": ["skeleton_summary"], "force": True, "lock_timeout": 0}
+    process = tasks.start({"catmaid.admin.rebuild_materializations": {**options, **PROJECT}})
+    tasks.until_told(instances, "rebuilding skeleton_summary of catmaid, 1 of 1: catmaid_skeleton_summary, ")
+    for instance in instances:
+        instance.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(600)'"
+                     " AND pid <> pg_backend_pid()", "postgres")  # fmt: skip
+    tasks.finish(process)
+    for instance in instances:
+        assert tasks.result(instance, 0)["rebuilt"] == ["skeleton_summary"]
         assert leftovers(instance) == ""

@@ -37,3 +37,8 @@ def of_system(doing: str, error: OSError, remedy: str = "") -> CatmaidError:
     if not remedy and isinstance(error, PermissionError):
         remedy = READABLE
     return CatmaidError(doing, f"{where}{error.strerror or error}", remedy)
+
+
+def words(doing: str, error: CatmaidError | OSError) -> str:
+    """Return what to tell of an error that ends one of several things to do."""
+    return str(of_system(doing, error) if isinstance(error, OSError) else error)

@@ -18,11 +18,16 @@ UNITS = (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("kB", 1000))
 # Before that the speed is that of starting up, and what it promises is wrong by a multiple.
 KNOWN_AFTER = 3.0
 KNOWN_SHARE = 0.02
+TICK = 1.0  # seconds
+PATIENCE = 2.0  # seconds that the end of a job waits for what looks at it
 
 
 @dataclass(frozen=True)
 class Progress:
-    """One moment of a job, in bytes. ``total`` is 0 when nobody knows it, ``left`` None when nobody can say yet."""
+    """One moment of a job, in bytes. ``total`` is 0 when nobody knows it, ``left`` None when nobody can say yet.
+
+    ``text`` says how much is done where that is not told in bytes.
+    """
 
     what: str
     item: str
@@ -30,6 +35,7 @@ class Progress:
     total: int
     seconds: float
     left: float | None
+    text: str = ""
 
     @property
     def percent(self) -> int | None:
@@ -40,9 +46,9 @@ class Progress:
         """Return it for people."""
         percent = self.percent
         if percent is None:
-            about = ", ".join(filter(None, [size(self.done) if self.done else "", self.item]))
+            about = ", ".join(filter(None, [self.text or (size(self.done) if self.done else ""), self.item]))
             return f"{self.what}: {about or 'started'}, {span(self.seconds)} so far"
-        about = ", ".join(filter(None, [amount(self.done, self.total), self.item]))
+        about = ", ".join(filter(None, [self.text or amount(self.done, self.total), self.item]))
         left = "" if self.left is None or percent == 100 else f", {span(self.left)} left"
         return f"{self.what}: {percent} % ({about}){left}"
 
@@ -83,44 +89,99 @@ class Meter:
     """Measures one phase of a job and reports each step.
 
     What is done never goes back. The time left is what the phase has needed so far, carried on: nothing is said in the
-    beginning, and one slow table does not make the figure jump.
+    beginning, and one slow table does not make the figure jump. A phase of which nobody knows how long its parts take
+    in comparison tells none (``estimates``).
     """
 
     def __init__(
-        self, what: str, total: int, report: Report | None, clock: Callable[[], float] = time.monotonic
+        self,
+        what: str,
+        total: int,
+        report: Report | None,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        estimates: bool = True,
     ) -> None:
         self._what = what
         self._total = max(0, total)
         self._report = report
         self._clock = clock
+        self._estimates = estimates
         self._started = clock()
+        self._before = 0
         self._done = 0
         self._item = ""
+        self._text = ""
+        self._over = False
         self._lock = threading.Lock()
 
-    def reach(self, done: int, item: str | None = None) -> None:
+    def begin(self, done: int) -> None:
+        """Tell how much was done before this phase began; that says nothing about how long the rest takes."""
+        with self._lock:
+            self._before = self._done = min(max(self._done, done), self._total)
+
+    def reach(self, done: int, item: str | None = None, text: str | None = None) -> None:
         """Tell that so much is done by now."""
         with self._lock:
-            self._step(done, item)
+            self._step(done, item, text)
 
     def add(self, more: int, item: str | None = None) -> None:
         """Tell that so much more is done."""
         with self._lock:
             self._step(self._done + more, item)
 
-    def finish(self) -> None:
-        """Tell that nothing is left."""
+    def finish(self, text: str | None = None) -> None:
+        """Tell that nothing is left; who tells anything later is too late."""
         with self._lock:
-            self._step(self._total or self._done, "")
+            if self._total:
+                self._step(self._total, "", text)
+            self._over = True
 
-    def _step(self, done: int, item: str | None) -> None:
+    def _step(self, done: int, item: str | None, text: str | None = None) -> None:
+        if self._over:
+            return
         done = max(self._done, done)
         self._done = min(done, self._total) if self._total else done
         self._item = self._item if item is None else item
+        self._text = self._text if text is None else text
         if self._report:
             seconds = self._clock() - self._started
-            left = estimate(self._done, self._total, seconds)
-            self._report(Progress(self._what, self._item, self._done, self._total, round(seconds, 1), left))
+            left = estimate(self._done - self._before, self._total - self._before, seconds)
+            if not self._estimates:
+                left = None
+            self._report(Progress(self._what, self._item, self._done, self._total, round(seconds, 1), left, self._text))
+
+
+@contextmanager
+def ticking(tick: Callable[[], None]) -> Iterator[None]:
+    """Call ``tick`` every second while the body runs, by a thread whose end is waited for a moment only."""
+    stop = threading.Event()
+    seconds = TICK
+
+    def go_on() -> None:
+        while not stop.wait(seconds):
+            tick()
+
+    thread = threading.Thread(target=go_on, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(PATIENCE)
+
+
+@contextmanager
+def elapsing(what: str, report: Report | None, item: str = "") -> Iterator[None]:
+    """Tell for how long the body has been running, of which nobody knows how long it takes."""
+    if report is None:
+        yield
+        return
+    meter = Meter(what, 0, report)
+    meter.reach(0, item)
+    with ticking(lambda: meter.reach(0)):
+        yield
+    meter.finish()
 
 
 def estimate(done: int, total: int, seconds: float) -> float | None:

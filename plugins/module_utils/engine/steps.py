@@ -88,8 +88,11 @@ class StoppedError(Exception):
     """Another step has failed before this one began. Nobody sees it: that other failure is the one that is told."""
 
 
-def run(steps: Sequence[Step], jobs: int) -> dict[str, Span]:
-    """Do all steps, ``jobs`` at a time; return when each was done. The first failure is raised when all have ended."""
+def run(steps: Sequence[Step], jobs: int, on_end: Callable[[str], None] | None = None) -> dict[str, Span]:
+    """Do all steps, ``jobs`` at a time; return when each was done. The first failure is raised when all have ended.
+
+    ``on_end`` is told the name of each step that is done.
+    """
     waiting = dict(_by_length(steps))
     spans: dict[str, Span] = {}
     under_way: dict[Future[Span], Step] = {}
@@ -109,7 +112,10 @@ def run(steps: Sequence[Step], jobs: int) -> dict[str, Span]:
                 if not under_way:
                     raise ValueError(f"steps that wait for each other: {', '.join(waiting)}")
                 for future in wait(under_way, return_when=FIRST_COMPLETED).done:
-                    spans[under_way.pop(future).name] = future.result()
+                    name = under_way.pop(future).name
+                    spans[name] = future.result()
+                    if on_end:
+                        on_end(name)
         except BaseException:
             running.end()
             raise

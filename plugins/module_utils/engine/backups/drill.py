@@ -29,6 +29,7 @@ from ..django.shim import Runner
 from ..errors import CatmaidError
 from ..postgres import databases, scratch
 from ..postgres.server import Server
+from ..progress import Report
 from . import restoration, sidecar, status, store
 
 LOCK = "drill"
@@ -48,6 +49,7 @@ class Request:
     keep: bool = False
     lock_wait: float = 0
     requested_by: str = ""
+    on_progress: Report | None = None
 
 
 @dataclass
@@ -149,7 +151,7 @@ def _ask(request: Request, backup: store.Backup, runner: Runner, outcome: Outcom
     if outcome.migrated:
         say(f"brought forward by {len(outcome.migrated)} migrations")
     with _timed(outcome, "rebuild"):
-        outcome.rebuilt, outcome.warnings = _rebuild(runner, backup)
+        outcome.rebuilt, outcome.warnings = _rebuild(runner, backup, request.on_progress)
     if outcome.rebuilt:
         say(f"what it left out is back: {', '.join(outcome.rebuilt)}")
     with _timed(outcome, "smoke"):
@@ -184,7 +186,7 @@ def _bring_forward(runner: Runner) -> list[str]:
     return migrations.run(runner, plan, lock_timeout=LOCK_TIMEOUT).applied
 
 
-def _rebuild(runner: Runner, backup: store.Backup) -> tuple[list[str], list[str]]:
+def _rebuild(runner: Runner, backup: store.Backup, report: Report | None) -> tuple[list[str], list[str]]:
     """Rebuild the materializations that the backup left out, unless the restore has; compare all of them.
 
     Returns those that are back, and what did not come back.
@@ -193,16 +195,18 @@ def _rebuild(runner: Runner, backup: store.Backup) -> tuple[list[str], list[str]
     wanted = [name for name, tables in TABLES.items() if missing.intersection(tables)]
     if not wanted:
         return [], []
-    before = rebuild.survey(runner, wanted)
+    before = rebuild.survey(runner, wanted, report=report)
     warnings: list[str] = []
     if before.stale:
-        _seconds, warnings = rebuild.rebuild(runner, before.stale, before, LOCK_TIMEOUT, sidecar.read(backup.path))
-        rebuild.verify(runner, wanted, before)
+        kept = sidecar.read(backup.path)
+        _seconds, warnings = rebuild.rebuild(runner, before.stale, before, LOCK_TIMEOUT, kept, report)
+        rebuild.verify(runner, wanted, before, report)
     return [name for name in wanted if name not in before.unused], warnings
 
 
 def _restore(request: Request, backup: store.Backup, name: str) -> restoration.Request:
-    return restoration.Request(server=request.server, database=name, archive=backup.path)
+    report = request.on_progress
+    return restoration.Request(server=request.server, database=name, archive=backup.path, on_progress=report)
 
 
 @contextmanager

@@ -9,7 +9,8 @@ import os
 from dataclasses import asdict, dataclass, field
 
 from ..django.project import Project
-from ..errors import CatmaidError
+from ..errors import CatmaidError, words
+from ..progress import Report as ReportProgress
 from . import drill, fetching, mounts, reports, status, store
 from .config import Config
 from .encryption import Identity
@@ -30,12 +31,17 @@ class Wanted:
     keep: bool = False
 
 
-def run(config: Config, wanted: Wanted, job: str, say: Say) -> Report:
+def run(config: Config, wanted: Wanted, job: str, say: Say, progress: ReportProgress | None = None) -> Report:
     """Do a drill with every database of the configuration, or with what is ``wanted``; return the report."""
     with drill.turn(config.values["lock_wait"]):
         return reports.run(
-            config, NAME, job, say, lambda: databases(config, wanted), lambda name: _one(config, wanted, name, job, say)
-        )  # fmt: skip
+            config,
+            NAME,
+            job,
+            say,
+            lambda: databases(config, wanted),
+            lambda name: _one(config, wanted, name, job, say, progress),
+        )
 
 
 def databases(config: Config, wanted: Wanted) -> list[str]:
@@ -77,7 +83,9 @@ def tidy(config: Config, invocation: str, say: Say) -> Report | None:
         return reports.finish_lost(config, NAME, invocation, say)
 
 
-def _one(config: Config, wanted: Wanted, database: str, job: str, say: Say) -> Report:
+def _one(
+    config: Config, wanted: Wanted, database: str, job: str, say: Say, progress: ReportProgress | None
+) -> Report:  # fmt: skip
     about: Report = {"ok": False, "message": "", "step": "drill"}
     request = drill.Request(
         server=config.server,
@@ -85,6 +93,7 @@ def _one(config: Config, wanted: Wanted, database: str, job: str, say: Say) -> R
         project=project(config, database),
         keep=wanted.keep,
         requested_by=job,
+        on_progress=progress,
     )
     folder = store.folder(config.dest, database)
     try:
@@ -95,18 +104,29 @@ def _one(config: Config, wanted: Wanted, database: str, job: str, say: Say) -> R
         )
         about.update(asdict(found), ok=True)
         _tell(request, found, say)
-    except CatmaidError as error:
-        about["message"] = str(error)
+    except (CatmaidError, OSError) as error:
+        about["message"] = words(f"drilling a backup of database {database}", error)
     finally:
-        store.remove(os.path.join(config.dest, FETCHED))
+        unremoved = _remove_fetched(config)
+    if unremoved and about["ok"]:
+        about.update(ok=False, message=unremoved)
     try:
         status.watch(folder, database, config.values["metrics_dir"])
     except (CatmaidError, OSError) as error:
         if about["ok"]:
-            about.update(ok=False, message=str(error))
+            about.update(ok=False, message=words(f"watching {folder}", error))
     if not about["ok"]:
         say(f"{database}: FAILED: {about['message']}")
     return about
+
+
+def _remove_fetched(config: Config) -> str:
+    """Remove a copy that was fetched; return what went wrong."""
+    try:
+        store.remove(os.path.join(config.dest, FETCHED))
+    except CatmaidError as error:
+        return str(error)
+    return ""
 
 
 def _tell(request: drill.Request, found: drill.Outcome, say: Say) -> None:

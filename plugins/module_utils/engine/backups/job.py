@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..errors import CatmaidError, of_system
+from ..errors import CatmaidError, words
 from ..postgres import databases as server_databases
 from ..postgres import scratch
 from ..progress import Report as ReportProgress
@@ -103,19 +103,15 @@ def _one(config: Config, database: str, job: str, say: Say, progress: ReportProg
         _steps(config, database, job, say, progress, about)
         about.update(ok=True, step="watch")
     except (CatmaidError, OSError) as error:
-        about["message"] = _words(f"backing up database {database}", error)
+        about["message"] = words(f"backing up database {database}", error)
     try:
         status.watch(folder, database, config.values["metrics_dir"])
     except (CatmaidError, OSError) as error:
         if about["ok"]:
-            about.update(ok=False, message=_words(f"watching {folder}", error))
+            about.update(ok=False, message=words(f"watching {folder}", error))
     if not about["ok"]:
         say(f"{database}: FAILED: {about['message']}")
     return about
-
-
-def _words(doing: str, error: CatmaidError | OSError) -> str:
-    return str(of_system(doing, error) if isinstance(error, OSError) else error)
 
 
 def _steps(config: Config, database: str, job: str, say: Say, progress: ReportProgress | None, about: Report) -> None:

@@ -10,7 +10,6 @@ filled between their sources and their indexes: before that nothing slows them d
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -24,15 +23,12 @@ from ..postgres import decompress, restore
 from ..postgres.restore import SECTIONS, Archive, Part
 from ..postgres.server import Server
 from ..postgres.toc import Entry
+from ..progress import Report
 from ..steps import Running, Step
-from . import verify
+from . import costs, loadwatch, verify
+from .loadwatch import Watch
 
 BIG = 4 * 1024 * 1024  # a table's rows, in bytes: worth a program of its own
-# How much longer than reading its rows it takes to build an index, or to fill a table: measured, roughly.
-# The first that is in its definition counts: the tree of an expression's ranges has to be built row by row, as that of
-# three dimensions, while PostGIS sorts for that of two.
-COSTS = {"gist (floatrange": 28.0, "gist_geometry_ops_nd": 12.0, "gist (": 3.0, "gin (": 8.0, "spgist (": 6.0}
-OTHER_INDEX, FILLING = 1.0, 2.0
 SMALL_TABLES = "the rows of small tables"
 
 
@@ -47,6 +43,7 @@ class Load:
     sections: Sequence[str] = SECTIONS
     jobs: int = 1
     fill: bool = True
+    on_progress: Report | None = None
 
 
 @dataclass
@@ -60,17 +57,22 @@ class Loaded:
 def run(load: Load) -> Loaded:
     """Restore the sections in their order, as far as they need it."""
     loaded = Loaded()
-    if "pre-data" in load.sections:
-        part = Part("pre-data", None, load.jobs)
-        loaded.seconds["pre-data"] = restore.run_part(load.server, load.database, load.archive, part)
-    early: frozenset[str] = frozenset()
-    ahead = 0.0
-    if "data" in load.sections:
-        early, ahead = _rows(load, loaded)
-    if "post-data" in load.sections:
-        late = [entry.line for entry in load.archive.contents.entries if entry.line not in early]
-        part = Part("post-data", frozenset(late), load.jobs)
-        loaded.seconds["post-data"] = round(ahead + restore.run_part(load.server, load.database, load.archive, part), 3)
+    with loadwatch.watching(load.server, load.database, load.on_progress) as watch:
+        if "pre-data" in load.sections:
+            watch.schema()
+            part = Part("pre-data", None, load.jobs)
+            loaded.seconds["pre-data"] = restore.run_part(load.server, load.database, load.archive, part)
+        early: frozenset[str] = frozenset()
+        ahead = 0.0
+        if "data" in load.sections:
+            early, ahead = _rows(load, loaded, watch)
+        if "post-data" in load.sections:
+            if "data" not in load.sections:
+                watch.indexes(load.source, load.archive, _definitions(load))
+            late = [entry.line for entry in load.archive.contents.entries if entry.line not in early]
+            part = Part("post-data", frozenset(late), load.jobs)
+            last = restore.run_part(load.server, load.database, load.archive, part)
+            loaded.seconds["post-data"] = round(ahead + last, 3)
     return loaded
 
 
@@ -95,22 +97,6 @@ def check(load: Load, loaded: Loaded) -> None:
         )
 
 
-def sizes(source: verify.Source) -> dict[int, int]:
-    """Return the bytes of each table's rows, by the number that the table has in the archive, as far as they are told.
-
-    An archive in one file without a manifest does not tell them.
-    """
-    entries = [entry for entry in source.contents.entries if entry.kind == "TABLE DATA"]
-    told = {f"{t['schema']} {t['name']} ": int(t["bytes"]) for t in (source.manifest or {}).get("tables", [])}
-    found = {}
-    for entry in entries:
-        size = decompress.file_size(source.archive, f"{entry.dump_id}.dat") if os.path.isdir(source.archive) else 0
-        size = next((bytes_ for name, bytes_ in told.items() if entry.text.startswith(name)), size)
-        for table in entry.depends[:1]:
-            found[table] = size
-    return found
-
-
 def independent(entries: Sequence[Entry], tables: Collection[int]) -> list[tuple[Entry, int]]:
     """Return the indexes that need nothing but one of ``tables``, each with that table.
 
@@ -127,11 +113,21 @@ def independent(entries: Sequence[Entry], tables: Collection[int]) -> list[tuple
     return found
 
 
-def _rows(load: Load, loaded: Loaded) -> tuple[frozenset[str], float]:
+def _rows(load: Load, loaded: Loaded, watch: Watch) -> tuple[frozenset[str], float]:
     """Load all rows, and build long indexes; return the lines of these, and the seconds that only they took."""
     with ExitStack() as stack:
         plan = _Plan(load, loaded, stack)
-        spans = steps.run(plan.steps, load.jobs)
+        watch.rows(load.source, load.archive, plan.fillable)
+        missing = {step.name for step in plan.steps} - set(plan.early)
+
+        def ended(name: str) -> None:
+            for table in plan.completed_by(name):
+                watch.done(table)
+            missing.discard(name)
+            if not missing and name not in plan.early and "post-data" in load.sections:
+                watch.indexes(load.source, load.archive, plan.definitions)
+
+        spans = steps.run(plan.steps, load.jobs, ended)
     rows = max(span.ended for name, span in spans.items() if name not in plan.early)
     filling = [spans[f"fill {name}"].seconds for name in loaded.filled]
     loaded.seconds["data"] = round(rows, 3)
@@ -152,21 +148,27 @@ class _Plan:
         self._made_by: dict[int, str] = {}  # the step after which a table is complete
         self.steps: list[Step] = []
         self.early: list[str] = []
-        known = sizes(load.source)
-        fillable = self._fillable() if load.fill else {}
-        for table, name in fillable.items():
+        known = costs.sizes(load.source)
+        self.fillable = self._fillable() if load.fill else {}
+        for table, name in self.fillable.items():
             known[table] = known.get(self._table(geometry.DERIVATIONS[name].sources[0]), 0)
         # With one job nothing goes side by side, and of a tar each program would read all.
         alone = load.jobs == 1 or load.archive.contents.format == "tar"
         self._big = {} if alone else {table: size for table, size in known.items() if size >= BIG}
         self._add_rows()
-        for table, name in fillable.items():
+        for table, name in self.fillable.items():
             # A program of ours must not log in as another user while others are started: the user is the process's.
             settings = {**restore.load_settings(load.jobs), **filling(load.jobs)}
             connection = stack.enter_context(load.server.connect(load.database, settings=settings, autocommit=True))
             self._add_filling(table, name, connection)
+        self.definitions: Mapping[str, str] = {}
         if "post-data" in load.sections:
+            self.definitions = _definitions(load) if self._big or load.on_progress else {}
             self._add_indexes()
+
+    def completed_by(self, step: str) -> list[str]:
+        """Return the tables that are complete when this step is done, as the archive has them."""
+        return [self._tables[table].text for table, name in self._made_by.items() if name == step]
 
     def _add_rows(self) -> None:
         small = [e.line for e in self._entries if e.kind != "TABLE DATA" or not self._big.keys() & set(e.depends)]
@@ -190,20 +192,17 @@ class _Plan:
                     self._loaded.filled[name] = geometry.fill(cursor, name)
 
         self._made_by[table] = f"fill {name}"
-        cost = FILLING * self._big.get(table, 0)
+        cost = costs.FILLING * self._big.get(table, 0)
         self.steps.append(Step(self._made_by[table], fill, frozenset(after), cost))
 
     def _add_indexes(self) -> None:
-        definitions = restore.index_definitions(self._load.archive) if self._big else {}
         for entry, table in independent(self._entries, self._big):
-            text = next((text for name, text in definitions.items() if entry.text.startswith(f"{name} ")), "")
-            cost = next((cost for part, cost in COSTS.items() if part in text.replace("public.", "")), OTHER_INDEX)
             self.early.append(entry.line)
             self._add(
                 entry.line,
                 Part("post-data", frozenset([entry.line]), share=self._load.jobs),
                 after=[self._made_by[table]],
-                cost=self._big[table] * cost,
+                cost=self._big[table] * costs.of_index(entry, self.definitions),
                 on=str(table),
                 alone=entry.kind == "CONSTRAINT",
             )
@@ -230,6 +229,10 @@ class _Plan:
     def _table(self, name: str) -> int:
         """Return the number of a table of CATMAID's; 0 when the archive does not make it."""
         return next((i for i, e in self._tables.items() if e.text.startswith(f"public {name} ")), 0)
+
+
+def _definitions(load: Load) -> Mapping[str, str]:
+    return restore.index_definitions(load.archive)
 
 
 def filling(jobs: int) -> Mapping[str, str]:

@@ -13,6 +13,7 @@ from ..errors import CatmaidError
 from ..postgres import catalog, fingerprint, properties, sequences
 from ..postgres.fingerprint import Content
 from ..postgres.server import Server
+from ..progress import Meter, Report
 from . import extensions
 from .verify import Source
 
@@ -32,7 +33,15 @@ class Proof:
     notes: tuple[str, ...] = ()
 
 
-def prove(server: Server, database: str, manifest: Mapping[str, Any], *, objects: bool, jobs: int) -> Proof:
+def prove(
+    server: Server,
+    database: str,
+    manifest: Mapping[str, Any],
+    *,
+    objects: bool,
+    jobs: int,
+    report: Report | None = None,
+) -> Proof:
     """Compare rows and fingerprints of every table that the manifest tells, and all ``objects``; raise if they differ.
 
     So it does when a sequence would give numbers once more that rows have, or when an extension is an older one.
@@ -48,14 +57,17 @@ def prove(server: Server, database: str, manifest: Mapping[str, Any], *, objects
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_export_snapshot()")
             snapshot = cursor.fetchone()[0]
+        here = [table for entry, table in told if table]
+        meter = Meter(f"comparing {database} with its backup", sum(table.bytes for table in here), report)
         contents = fingerprint.read(
             server,
             database,
             connection,
-            [table for entry, table in told if table],
+            here,
             hashed=[table.oid for entry, table in told if table and able and entry.get("fingerprint")],
             jobs=jobs,
             snapshot=snapshot,
+            on_table=lambda table: meter.add(table.bytes, table.name),
         )
         have = catalog.objects(connection) if objects else {}
         exceptional = catalog.exceptions(connection)

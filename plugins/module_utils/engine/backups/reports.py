@@ -8,10 +8,12 @@ A job is one of those that the host starts by itself: the backup, the restore dr
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from .. import files
@@ -21,7 +23,8 @@ from .config import Config
 
 Say = Callable[[str], None]
 Report = dict[str, Any]
-INTERNAL = ("running", "invocation", "lost", "seen")  # what is no hook's business
+INTERNAL = ("running", "invocation", "told", "seen")  # what is no hook's business
+REMEMBERED = 20  # runs whose end was told
 SILENT = "it ended without a word: killed, out of memory, or the host went down"
 # What stays when a hook makes a job fail that has gone well.
 DONE = {"backup": " (the backups are there)", "drill": " (the backups were found good)"}
@@ -71,14 +74,16 @@ def begin(config: Config, name: str, job: str, say: Say) -> Report:
     if _is_lost(before):
         lost = finish_lost(config, name, before.get("invocation", ""), say)
         say(f"FAILED: {lost['message'] if lost else SILENT}")
-    report = {
-        **_report(config, name, job),
-        "running": {"pid": os.getpid(), "born": status.born(os.getpid())},
-        "invocation": os.environ.get("INVOCATION_ID", ""),
-        "lost": before.get("invocation", "") if _is_lost(before) else "",  # the run whose end was told by this one
-        "seen": before.get("seen", []),  # the databases of the server, when it was last asked
-    }
-    _save(config, name, report)
+    with _turn(config, name):
+        before = load(config, name)
+        report = {
+            **_report(config, name, job),
+            "running": _mark(),
+            "invocation": os.environ.get("INVOCATION_ID", ""),
+            "told": before.get("told", []),
+            "seen": before.get("seen", []),  # the databases of the server, when it was last asked
+        }
+        _save(config, name, report)
     return report
 
 
@@ -95,8 +100,15 @@ def finish(config: Config, name: str, report: Report, say: Say) -> Report:
         report["hooks"] = [f"{problem}{made}" for problem in problems]
         report["message"] = "; ".join(filter(None, [report["message"], *report["hooks"]]))
         report["ok"] = False
-    report["running"] = None
-    _save(config, name, report)
+    with _turn(config, name):
+        now = load(config, name)
+        told_now = [*now.get("told", []), report.get("invocation", "")]
+        over = {"running": None, "told": list(filter(None, told_now))[-REMEMBERED:]}
+        if now.get("running") in (None, report["running"]):
+            report.update(over)
+            _save(config, name, report)
+        else:  # the next run has begun meanwhile, and this is its file now
+            _save(config, name, {**now, "told": over["told"]})
     return report
 
 
@@ -105,23 +117,27 @@ def finish_lost(config: Config, name: str, invocation: str, say: Say) -> Report 
 
     ``invocation`` is systemd's name of the run that failed, where systemd says it.
     """
-    last = load(config, name)
-    running = last.get("running")
-    told = bool(last) and not running and (not invocation or invocation in (last.get("invocation"), last.get("lost")))
-    if told or (running and status.alive(running)):
-        return None
-    if running:
-        report = {**last, "message": f"the job that began at {last['started']} is no more: {SILENT}"}
-    else:
-        report = {
-            **_report(config, name, "timer"),
-            "message": "the job could not even begin: see the journal of its unit",
-        }
-    report["error"] = report["message"]
+    with _turn(config, name):
+        last = load(config, name)
+        running = last.get("running")
+        ended = bool(last) and not running and invocation in ("", last.get("invocation"))
+        # A process that is alive works, or tells of one that is dead.
+        if ended or (running and status.alive(running)) or (invocation and invocation in last.get("told", [])):
+            return None
+        if running:
+            report = {**last, "message": f"the job that began at {last['started']} is no more: {SILENT}"}
+            report["told"] = [*last.get("told", []), last.get("invocation", "")]
+        else:
+            report = {
+                **_report(config, name, "timer"),
+                "message": "the job could not even begin: see the journal of its unit",
+                "told": last.get("told", []),
+            }
+        report.update(error=report["message"], invocation=invocation, running=_mark())
+        _save(config, name, report)
     sections = [section for section in status.SECTIONS if (section == "drill") == (name == "drill")]
     for parent in status.folders(config.dest):
         status.settle(parent, report["message"], sections)
-    report["invocation"] = invocation
     return finish(config, name, report, say)
 
 
@@ -147,11 +163,35 @@ def _save(config: Config, name: str, report: Report) -> None:
         os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
         files.write_json(path, report)
     except OSError as error:
-        raise CatmaidError(
-            f"noting the job in {path}",
-            error.strerror or str(error),
-            "Make that folder writable for the user of the job, or set state_dir.",
-        ) from error
+        raise _unwritable(path, error) from error
+
+
+def _mark() -> dict[str, Any]:
+    return {"pid": os.getpid(), "born": status.born(os.getpid())}
+
+
+@contextmanager
+def _turn(config: Config, name: str) -> Iterator[None]:
+    """Let one process after the other change the file: of several that find a dead job, one is to tell it."""
+    folder = os.path.dirname(config.state_of(name))
+    try:
+        os.makedirs(folder, mode=0o755, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise _unwritable(config.state_of(name), error) from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _unwritable(path: str, error: OSError) -> CatmaidError:
+    return CatmaidError(
+        f"noting the job in {path}",
+        error.strerror or str(error),
+        "Make that folder writable for the user of the job, or set state_dir.",
+    )
 
 
 def _is_lost(report: Report) -> bool:

@@ -5,18 +5,21 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..errors import CatmaidError
-from ..postgres import catalog, databases, dump, packed, plain, properties, restore, roles
+from ..postgres import catalog, databases, dump, packed, plain, properties, reading, restore, roles
 from ..postgres.properties import Privilege, Properties
 from ..postgres.restore import SECTIONS
 from ..postgres.server import Server, quoted
+from ..progress import Report, elapsing
 from . import extensions as versions
-from . import foreign, loading, picking, scripted, verify
+from . import foreign, loading, manifest, picking, scripted, verify
 from .loading import Load, Loaded
 from .proof import Proof, prove, prove_counted
 
@@ -42,6 +45,7 @@ class Request:
     fill: bool = True
     tables: Sequence[str] = ()
     source_db: str = ""
+    on_progress: Report | None = None
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,8 @@ def prepare(request: Request) -> Prepared:
     doing = f"restoring {request.archive} into {request.database}"
     _check_request(request, doing)
     with databases.maintenance(request.server) as connection:
-        source = verify.source(request.archive, connection.server_version, request.source_db, request.database)
+        with _reading(request):
+            source = verify.source(request.archive, connection.server_version, request.source_db, request.database)
         target = properties.read(connection, request.database)
         existing = catalog.roles(connection)
         superuser = catalog.is_superuser(connection)
@@ -95,6 +100,13 @@ def prepare(request: Request) -> Prepared:
     to_create = _missing_roles(request, doing, source, existing, owner)
     skip = _skip(request, doing, source, superuser=superuser)
     return Prepared(source, target, tables, creates, superuser, owner, extensions, to_create, skip)
+
+
+def _reading(request: Request) -> AbstractContextManager[None]:
+    """Report how far the archive is read. In a folder with several, nobody knows which files are before it is read."""
+    path = request.archive
+    one = os.path.isfile(path) or any(os.path.exists(os.path.join(path, name)) for name in (manifest.NAME, "toc.dat"))
+    return reading.watching(path, request.on_progress if one else None, f"checking {os.path.basename(path)}")
 
 
 def _skip(request: Request, doing: str, source: verify.Source, *, superuser: bool) -> dict[str, str]:
@@ -156,14 +168,17 @@ def _fill(request: Request, prepared: Prepared, outcome: Outcome) -> None:
         _create_extensions(request, prepared)
     archive = restore.Archive(source.archive, source.contents, source.version, prepared.skip)
     jobs = _jobs(request, source)
-    load = Load(request.server, database, source, archive, request.sections, jobs, request.fill and not request.tables)
+    report, fill = request.on_progress, request.fill and not request.tables
+    load = Load(request.server, database, source, archive, request.sections, jobs, fill, report)
     if request.in_place:
-        loaded = Loaded({"all": restore.run_in_place(request.server, database, archive)})
+        with elapsing(f"replacing what {database} holds", report):
+            loaded = Loaded({"all": restore.run_in_place(request.server, database, archive)})
     else:
         loaded = scripted.run(load) if source.script else loading.run(load)
     outcome.seconds, outcome.filled = loaded.seconds, sorted(loaded.filled)
     if "data" in request.sections:
-        outcome.seconds["analyze"] = restore.analyze(request.server, database, jobs, source.version)
+        with elapsing(f"analyzing {database}", report):
+            outcome.seconds["analyze"] = restore.analyze(request.server, database, jobs, source.version)
         if request.verify:
             started = time.monotonic()
             loading.check(load, loaded)
@@ -176,11 +191,12 @@ def _fill(request: Request, prepared: Prepared, outcome: Outcome) -> None:
 def _prove(request: Request, prepared: Prepared, jobs: int) -> Proof:
     source = prepared.source
     if not source.manifest:
-        return prove_counted(request.server, request.database, source, prepared.skip, jobs=jobs)
+        with elapsing(f"comparing {request.database} with its archive", request.on_progress):
+            return prove_counted(request.server, request.database, source, prepared.skip, jobs=jobs)
     whole = not any(entry["what"] == "table" for entry in source.manifest["left_out"])
     every = "post-data" in request.sections and whole
     told = picking.narrowed(source.manifest, request.tables) if request.tables else source.manifest
-    return prove(request.server, request.database, told, objects=every, jobs=jobs)
+    return prove(request.server, request.database, told, objects=every, jobs=jobs, report=request.on_progress)
 
 
 def _finish(request: Request, prepared: Prepared, outcome: Outcome) -> None:

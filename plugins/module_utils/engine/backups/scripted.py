@@ -15,8 +15,9 @@ from ..catmaid import geometry
 from ..catmaid.materializations import GEOMETRY
 from ..postgres import plain, restore
 from ..postgres.restore import Archive, Part
-from . import foreign
+from . import foreign, loadwatch
 from .loading import Load, Loaded, filling
+from .loadwatch import Watch
 
 LARGE_OBJECTS = ("BLOB", "BLOB METADATA")
 
@@ -25,17 +26,23 @@ def run(load: Load) -> Loaded:
     """Restore the sections in their order."""
     loaded = Loaded()
     source = load.source
-    with plain.session(load.server, load.database, source.schema, load.archive.skip) as script:
+    with (
+        plain.session(load.server, load.database, source.schema, load.archive.skip) as script,
+        loadwatch.watching(load.server, load.database, load.on_progress) as watch,
+    ):
         if "pre-data" in load.sections:
+            watch.schema()
             loaded.seconds["pre-data"] = script.run("pre-data")
         if "data" in load.sections:
+            watch.rows(source, load.archive, {})
             loaded.seconds["data"] = script.run("data")
             if source.rows:
                 archive = Archive(source.archive, source.rows, source.version, load.archive.skip)
                 loaded.seconds["data"] = _rows(load, archive)
             if load.fill:
-                _fill(load, loaded)
+                _fill(load, loaded, watch)
         if "post-data" in load.sections:
+            watch.indexes(source, load.archive, {})
             loaded.seconds["post-data"] = script.run("post-data")
     return loaded
 
@@ -52,7 +59,7 @@ def _rows(load: Load, archive: Archive) -> float:
     return round(seconds + restore.run_part(load.server, load.database, archive, Part("data", None, jobs)), 3)
 
 
-def _fill(load: Load, loaded: Loaded) -> None:
+def _fill(load: Load, loaded: Loaded, watch: Watch) -> None:
     """Fill the geometry tables whose rows are missing, if it is known how and from what."""
     contents, rows = load.source.contents, load.source.rows
     empty = {table["name"] for table in foreign.left_out(contents, rows)}
@@ -64,6 +71,7 @@ def _fill(load: Load, loaded: Loaded) -> None:
     ]
     if not able:
         return
+    watch.filling()
     started = time.monotonic()
     settings = {**restore.load_settings(1), **filling(1)}
     connecting = load.server.connect(load.database, settings=settings, autocommit=True)

@@ -19,8 +19,10 @@ from .. import steps
 from ..django import locks
 from ..django.migrations import LOCK_NOT_AVAILABLE
 from ..django.shim import Runner, application, session
-from ..postgres import restore, twin
+from ..postgres import growth, restore, twin
 from ..postgres.twin import UnlikeError
+from ..progress import Report, elapsing
+from .edgewatch import Watch, estimated_rows
 from .geometry import DERIVATIONS, known
 from .materializations import GEOMETRY
 
@@ -34,10 +36,9 @@ ASKING = 3
 BREATHER = 1.0
 COSTS = {"gist": 5.0}  # against filling a table; other indexes cost less than that
 CHEAP = 0.5
-WEIGHTS = {"treenode_edge": 10.0, "treenode_connector_edge": 2.0, "connector_geom": 1.0}  # rows, about
 
 
-def rebuild(runner: Runner, lock_timeout: int) -> None:
+def rebuild(runner: Runner, lock_timeout: int, what: str, report: Report | None = None) -> None:
     """Rebuild all three, or raise :class:`UnlikeError` when only CATMAID's command can, which changed nothing then."""
     doing = f"rebuilding the edges of database {runner.database}"
     label = application("rebuild")
@@ -61,8 +62,10 @@ def rebuild(runner: Runner, lock_timeout: int) -> None:
                 cursor.execute("SELECT set_config('application_name', %s, false)", [label])
         final.commit()
         try:
-            _build(free)
-            _try_to_exchange(final, lock_timeout)
+            with growth.observer(runner.server, runner.database) as observer:
+                _build(free, Watch(observer, what, report))
+            with elapsing(f"exchanging the edges of {runner.database}", report):
+                _try_to_exchange(final, lock_timeout)
         except BaseException as error:
             final.rollback()
             _clean_up(free[0])
@@ -93,19 +96,21 @@ def tidy(runner: Runner) -> None:
         twin.remove(cursor)
 
 
-def _build(free: list[Any]) -> None:
+def _build(free: list[Any], watch: Watch) -> None:
     """Make twins, fill them and build their indexes, in as many sessions as there are connections."""
     plan = []
     with free[0].cursor() as cursor:
         twin.create(cursor, GEOMETRY)
+        rows = estimated_rows(cursor)
         for table in GEOMETRY:
             into = twin.name(cursor, table)
             statement = f"INSERT INTO {into} ({', '.join(DERIVATIONS[table].columns)}) {DERIVATIONS[table].select}"
-            plan.append(_step(free, f"fill {table}", statement, cost=WEIGHTS[table]))
+            plan.append(_step(free, f"fill {table}", statement, cost=rows[table]))
             for index in twin.indexes(cursor, table):
-                cost = WEIGHTS[table] * COSTS.get(index.method, CHEAP)
+                cost = rows[table] * COSTS.get(index.method, CHEAP)
                 plan.append(_step(free, index.name, index.statement, after=f"fill {table}", cost=cost))
-    steps.run(plan, len(free))
+    with watch.over(plan, rows):
+        steps.run(plan, len(free), watch.ended)
     with free[0].cursor() as cursor:
         cursor.execute(f"ANALYZE {', '.join(twin.name(cursor, table) for table in GEOMETRY)}")
 

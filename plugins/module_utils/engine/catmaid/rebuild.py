@@ -16,6 +16,7 @@ from ..django.shim import ChildError, Runner, application, session
 from ..errors import CatmaidError
 from ..postgres.server import quoted
 from ..postgres.twin import UnlikeError
+from ..progress import Report, elapsing
 from . import edges, keepsakes, releases, staleness
 from .keepsakes import Kept
 from .materializations import TABLES
@@ -47,8 +48,13 @@ class Survey:
         return [name for name in TABLES if any(finding.materialization == name for finding in self.findings)]
 
 
-def survey(runner: Runner, wanted: Sequence[str], until: Any = None) -> Survey:
+def survey(runner: Runner, wanted: Sequence[str], until: Any = None, report: Report | None = None) -> Survey:
     """Compare the ``wanted`` materializations with their sources; reads only."""
+    with elapsing(f"comparing the materializations of {runner.database}", report):
+        return _survey(runner, wanted, until)
+
+
+def _survey(runner: Runner, wanted: Sequence[str], until: Any) -> Survey:
     unused: list[str] = []
     projects: list[int] | None = None
     if "node_query_cache" in wanted:
@@ -88,7 +94,12 @@ def cached_providers(providers: Sequence[Any]) -> tuple[bool, list[int] | None]:
 
 
 def rebuild(
-    runner: Runner, names: Sequence[str], before: Survey, lock_timeout: int, kept: Mapping[str, Kept] | None = None
+    runner: Runner,
+    names: Sequence[str],
+    before: Survey,
+    lock_timeout: int,
+    kept: Mapping[str, Kept] | None = None,
+    report: Report | None = None,
 ) -> tuple[dict[str, float], list[str]]:
     """Rebuild ``names``; return the seconds of each, and what could not be brought back.
 
@@ -96,9 +107,14 @@ def rebuild(
     """
     seconds: dict[str, float] = {}
     warnings: list[str] = []
-    for name in names:
+    for number, name in enumerate(names, 1):
         started = time.monotonic()
-        warnings += _REBUILD[name](runner, before, lock_timeout, kept or {})
+        what = f"rebuilding {name} of {runner.database}, {number} of {len(names)}"
+        if name == "edges":
+            warnings += _edges(runner, lock_timeout, what, report)
+        else:
+            with elapsing(what, report, ", ".join(TABLES[name])):
+                warnings += _REBUILD[name](runner, before, lock_timeout, kept or {})
         with runner.server.connect(runner.database) as connection, connection.cursor() as cursor:
             for table in TABLES[name]:
                 cursor.execute(f"ANALYZE {quoted(table, connection)}")
@@ -106,9 +122,9 @@ def rebuild(
     return seconds, warnings
 
 
-def verify(runner: Runner, names: Sequence[str], before: Survey) -> Survey:
+def verify(runner: Runner, names: Sequence[str], before: Survey, report: Report | None = None) -> Survey:
     """Compare again, with the same clock; raise when a rebuild has not made its tables right."""
-    after = survey(runner, names, before.until)
+    after = survey(runner, names, before.until, report)
     wrong = [finding for finding in after.findings if finding.materialization != "node_query_cache"]
     if wrong:
         raise CatmaidError(
@@ -121,12 +137,13 @@ def verify(runner: Runner, names: Sequence[str], before: Survey) -> Survey:
     return after
 
 
-def _edges(runner: Runner, _before: Survey, lock_timeout: int, _kept: Mapping[str, Kept]) -> list[str]:
+def _edges(runner: Runner, lock_timeout: int, what: str, report: Report | None) -> list[str]:
     try:
         edges.check(runner)
-        edges.rebuild(runner, lock_timeout)
+        edges.rebuild(runner, lock_timeout, what, report)
     except UnlikeError as error:
-        return _edges_by_command(runner, lock_timeout, str(error))
+        with elapsing(what, report, "by CATMAID's own command"):
+            return _edges_by_command(runner, lock_timeout, str(error))
     return []
 
 
@@ -203,7 +220,6 @@ def _node_query_cache(runner: Runner, _before: Survey, lock_timeout: int, _kept:
 
 
 _REBUILD: dict[str, Callable[[Runner, Survey, int, Mapping[str, Kept]], list[str]]] = {
-    "edges": _edges,
     "node_statistics": _node_statistics,
     "skeleton_summary": _skeleton_summary,
     "node_query_cache": _node_query_cache,

@@ -81,7 +81,8 @@ def run(config: Config, options: argparse.Namespace) -> int:
         identity=_identity(options.identity),
         keep=options.keep,
     )
-    report: dict[str, Any] = drilling.run(config, wanted, options.job or chosen.who(), voice.say)
+    job = options.job or chosen.who()
+    report: dict[str, Any] = drilling.run(config, wanted, job, voice.say, voice.progress())
     if options.json:
         output.show_json(report)
     elif report["ok"]:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, catmaid.admin contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How far our programs are with reading an archive: by the files that they hold open, and how far in those."""
+"""How far we and our programs are with reading an archive: by the files that are open, and how far in those."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class Positions:
 
 @contextmanager
 def watching(path: str, report: Report | None, what: str, seconds: float | None = None) -> Iterator[None]:
-    """Report how far the programs that the body runs have read the file ``path``, or those of that folder."""
+    """Report how far the body and the programs that it runs have read the file ``path``, or those of that folder."""
     if report is None:
         yield
         return
     real = os.path.realpath(path)
-    positions = Positions({name: os.path.getsize(name) for name in _files(real)})
+    positions = Positions({name: os.path.getsize(name) for name in files(real)})
     meter = Meter(what, sum(positions.sizes.values()), report)
     meter.reach(0)
     stop = threading.Event()
@@ -58,8 +58,8 @@ def watching(path: str, report: Report | None, what: str, seconds: float | None 
 
 
 def open_files(path: str) -> dict[str, int]:
-    """Return the files at or below ``path`` that our children hold open, each with the position in it."""
-    found = {}
+    """Return the files at or below ``path`` that we or our children hold open, each with the position in it."""
+    found = _positions("/proc/self", path)
     for listed in glob.glob("/proc/self/task/*/children"):
         with suppress(OSError):  # threads and children come and go
             with open(listed, encoding="ascii") as file:
@@ -81,7 +81,8 @@ def _positions(process: str, path: str) -> dict[str, int]:
     return found
 
 
-def _files(path: str) -> list[str]:
+def files(path: str) -> list[str]:
+    """Return the file, or all files below the folder ``path``."""
     if os.path.isfile(path):
         return [path]
     return [os.path.join(folder, name) for folder, _folders, names in os.walk(path) for name in names]
