@@ -20,6 +20,9 @@ extends_documentation_fragment:
   - catmaid.admin.lock
   - catmaid.admin.login
 attributes:
+  check_mode:
+    details:
+      - Of a database that does not exist it says that views would be made, as a restore before it would make it.
   idempotent:
     description: A second run without a change in between changes nothing.
     support: full
@@ -50,7 +53,8 @@ schema:
   type: str
   sample: project_3
 made:
-  description: Views that were made, or would be in check mode.
+  description:
+    - Views that were made, or would be in check mode. None are told there of a database that does not exist yet.
   returned: success
   type: list
   elements: str
@@ -66,6 +70,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.catmaid.admin.plugins.module_utils import _ansible
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.catmaid import projects
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.postgres import databases
 
 
 def main() -> None:
@@ -85,7 +90,10 @@ def main() -> None:
 def work(module: AnsibleModule) -> dict[str, Any]:
     database, project = module.params["login_db"], module.params["project"]
     result: dict[str, Any] = {}
-    with _ansible.server(module.params).connect(database) as connection:
+    server = _ansible.server(module.params)
+    if module.check_mode and not databases.read(server, database):
+        return {"changed": True, "schema": projects.schema(project), "made": []}
+    with server.connect(database) as connection:
         wanted = projects.missing(connection, project)
         if not module.check_mode:
             projects.make(connection, project, wanted)

@@ -47,3 +47,9 @@ def test_shows_one_projects_rows_as_a_check_said(double_database: Callable[..., 
 
 def test_refuses_a_database_that_is_none_of_catmaid(database: str) -> None:
     assert "no table project" in view(database, 1).error
+
+
+def test_a_check_takes_a_database_that_is_to_be_restored_for_one_with_the_project() -> None:
+    predicted = view("double_not_restored_yet", 1, check=True)
+    assert (predicted.changed, predicted.result["schema"]) == (True, "project_1")
+    assert view("double_not_restored_yet", 1).error

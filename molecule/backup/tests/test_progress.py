@@ -32,6 +32,8 @@ PROJECT = {"project_path": "/opt/catmaid/current/source", "virtualenv": "/opt/ca
 HELD = "LOCK TABLE catmaid_skeleton_summary IN ACCESS SHARE MODE; SELECT pg_sleep(600)"
 TOLD = re.compile(rf"^\[(catmaid-[a-z]+)\] backing up {DATABASE}: (\d+) % \(", re.MULTILINE)
 
+SLEEPING = "FROM pg_stat_activity WHERE query LIKE '%pg_sleep(600)%' AND pid <> pg_backend_pid()"
+
 
 @pytest.fixture(scope="module", autouse=True)
 def _slow_database(instances):
@@ -77,11 +79,11 @@ class Tasks:
         return self.finish(self.start(*tasks, options=options))
 
     def until_told(self, instances, words: str) -> None:
-        """Wait until the terminal has told of each host what begins with these words."""
+        """Wait until the terminal has told of each host what begins with these words, a regular expression."""
         output = self._folder / "output"
         for instance in instances:
-            line = f"\n[{instance.name}] {words}"
-            until(lambda line=line: line in output.read_text(encoding="utf-8"), f"not shown: {line}")
+            line = re.compile(rf"^\[{instance.name}\] {words}", re.MULTILINE)
+            until(lambda line=line: line.search(output.read_text(encoding="utf-8")), f"not shown: {line.pattern}")
 
     def finish(self, process: subprocess.Popen[bytes]) -> str:
         """Wait for the end and return the output, which pytest shows too if the test fails."""
@@ -248,8 +250,10 @@ def test_a_restore_tells_how_far_it_is(instances, tasks):
     restore = {"catmaid.admin.pg_restore": {"login_db": RESTORED, "archive": "{{ result0.path }}"}}
     process = tasks.start(dump(**QUICK), restore)
     at_once(lambda instance: hold(instance, PG_RESTORE), instances)
-    tasks.until_told(instances, f"making the tables of {RESTORED}: ")
-    at_once(lambda instance: go_on(instance, PG_RESTORE), instances)
+    try:
+        tasks.until_told(instances, f"(making the tables|loading the rows|building the indexes) of {RESTORED}: ")
+    finally:
+        at_once(lambda instance: go_on(instance, PG_RESTORE), instances)
     tasks.finish(process)
     for instance in instances:
         assert tasks.result(instance, 1)["rows_compared"] == 210000
@@ -260,13 +264,15 @@ def test_a_restore_tells_how_far_it_is(instances, tasks):
 
 def test_a_rebuild_tells_what_it_is_at(instances, tasks):
     for instance in instances:
-        instance.run(f"cd / && runuser -u postgres -- psql -Xqc 'BEGIN; {HELD}' catmaid >/dev/null 2>&1 &")
+        instance.run(f"systemd-run --quiet --collect --unit=viewer --uid=postgres psql -Xqc 'BEGIN; {HELD}' catmaid")
+        until(lambda instance=instance: instance.sql(f"SELECT count(*) {SLEEPING}", "postgres") == "1", "nobody reads")
     options = {"login_db": "catmaid", "materializations": ["skeleton_summary"], "force": True, "lock_timeout": 0}
     process = tasks.start({"catmaid.admin.rebuild_materializations": {**options, **PROJECT}})
-    tasks.until_told(instances, "rebuilding skeleton_summary of catmaid, 1 of 1: catmaid_skeleton_summary, ")
-    for instance in instances:
-        instance.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(600)'"
-                     " AND pid <> pg_backend_pid()", "postgres")  # fmt: skip
+    try:
+        tasks.until_told(instances, "rebuilding skeleton_summary of catmaid, 1 of 1: catmaid_skeleton_summary, ")
+    finally:
+        for instance in instances:
+            instance.sql(f"SELECT pg_terminate_backend(pid) {SLEEPING}", "postgres")
     tasks.finish(process)
     for instance in instances:
         assert tasks.result(instance, 0)["rebuilt"] == ["skeleton_summary"]

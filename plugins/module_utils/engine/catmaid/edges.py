@@ -62,7 +62,7 @@ def rebuild(runner: Runner, lock_timeout: int, what: str, report: Report | None 
                 cursor.execute("SELECT set_config('application_name', %s, false)", [label])
         final.commit()
         try:
-            with growth.observer(runner.server, runner.database) as observer:
+            with growth.observer(runner.server, runner.database, wanted=report is not None) as observer:
                 _build(free, Watch(observer, what, report))
             with elapsing(f"exchanging the edges of {runner.database}", report):
                 _try_to_exchange(final, lock_timeout)

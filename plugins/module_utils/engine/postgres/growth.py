@@ -80,8 +80,11 @@ class Building:
 
 
 @contextmanager
-def observer(server: Server, database: str) -> Iterator[Any]:
-    """Yield a session to look with, None where there can be none. What goes wrong in the body stays as it is."""
+def observer(server: Server, database: str, *, wanted: bool = True) -> Iterator[Any]:
+    """Yield a session to look with, None where none is wanted or can be had. The body's errors stay as they are."""
+    if not wanted:
+        yield None
+        return
     with ExitStack() as stack:
         try:
             # By the thread of the caller: to be another OS user for a moment concerns the whole process.
