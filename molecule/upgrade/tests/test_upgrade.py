@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 
 SLEEPING = "SELECT count(*) FROM pg_stat_activity WHERE query ILIKE '%pg_sleep%' AND pid <> pg_backend_pid()"
@@ -69,6 +70,12 @@ def test_killing_the_migration_leaves_the_old_release_serving(instances, play):
         while instance.sql(SLEEPING) == "0":
             assert time.monotonic() < deadline and running.poll() is None
             time.sleep(0.5)
+    # Visitors are told why, and until when.
+    for instance in instances:
+        status, page = instance.get("/", "-D", "/tmp/head")
+        assert status == 503 and "Retry-After: 60" in instance.run("cat /tmp/head")
+        assert "is being upgraded to 2030.12.21" in page
+        assert re.search(r"back at about \d\d:\d\d UTC", page)
     # Nobody else gets a turn meanwhile, and is told who has it.
     backup = play("backup")
     assert backup.rc != 0
@@ -117,7 +124,8 @@ def test_check_mode_predicts_the_upgrade(instances, play):
     assert predicted.rc == 0, predicted.output
     for instance in instances:
         serves_as_before(instance)
-    result = play("upgrade", catmaid_version="2030.12.21")
+    # Nobody has traced for a minute, or will have when it has waited.
+    result = play("upgrade", catmaid_version="2030.12.21", catmaid_upgrade_guard="wait", catmaid_upgrade_guard_idle=1)
     assert result.rc == 0, result.output
     for instance in instances:
         serves_as_before(instance, "2030.12.21")
