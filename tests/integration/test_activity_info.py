@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -107,6 +109,17 @@ def test_it_waits_until_the_last_one_has_gone(quiet: str) -> None:
     assert not found["busy"] and found["waited"] < 300
 
 
+def opened(pipe: Path) -> int:
+    """Open a pipe as soon as somebody reads from it."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:
+            assert time.monotonic() < deadline, "the page was never asked for"
+            time.sleep(0.1)
+
+
 @contextmanager
 def uwsgi(folder: Path) -> Iterator[tuple[str, str]]:
     """Run a real uWSGI (from a wheel of it) with one slow page; yield its address and its stats socket."""
@@ -119,8 +132,9 @@ def uwsgi(folder: Path) -> Iterator[tuple[str, str]]:
     run(["mkfifo", str(folder / "pipe")])
     stats, address = folder / "stats.sock", folder / "address"
     argv = [str(env / "bin/uwsgi"), "--http-socket", "127.0.0.1:0", "--wsgi-file", str(folder / "site.py"), "--master"]
-    argv += ["--workers", "2", "--stats", str(stats), "--memory-report", "--die-on-term", "--env"]
-    server = subprocess.Popen([*argv, f"PIPE={folder / 'pipe'}"], stderr=subprocess.PIPE, text=True)
+    argv += ["--workers", "2", "--stats", str(stats), "--memory-report", "--die-on-term"]
+    variables = {**os.environ, "PIPE": str(folder / "pipe")}
+    server = subprocess.Popen(argv, stderr=subprocess.PIPE, text=True, env=variables)
     assert server.stderr is not None and not address.exists()
     try:
         for line in server.stderr:
@@ -139,9 +153,9 @@ def test_a_request_that_is_answered_is_work(quiet: str, tmp_path: Path) -> None:
         assert urllib.request.urlopen(f"{address}/", timeout=20).read() == b"done"
         assert not activity(quiet, stats_socket=stats)["busy"]
         slow = subprocess.Popen(["curl", "-s", f"{address}/slow?token=secret"], stdout=subprocess.PIPE)
-        with (tmp_path / "pipe").open("w") as pipe:  # opens when the page has
-            found = activity(quiet, stats_socket=stats)
-            pipe.write("x")
+        pipe = opened(tmp_path / "pipe")
+        found = activity(quiet, stats_socket=stats)
+        os.close(pipe)
         assert slow.communicate()[0] == b"done"
     (request,) = found["requests"]
     assert (request["method"], request["path"], request["client"]) == ("GET", "/slow", "127.0.0.1")
