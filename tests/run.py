@@ -344,8 +344,9 @@ def in_lanes(steps: list[Step]) -> list[list[Step]]:
 
 def main() -> int:
     """Run the wanted steps and say how they ended."""
-    # Like Ctrl-C, so that hosts are removed.
-    signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
+    # Like Ctrl-C, so that hosts are removed. Who is started in the background inherits that Ctrl-C is ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     molecule = Molecule()
     steps = all_steps(molecule)
     wanted = sys.argv[1:]
