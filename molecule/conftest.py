@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,6 +59,19 @@ class Instance:
         """Return the names of the instance's databases, the live one and those beside it."""
         return set(self.sql("SELECT datname FROM pg_database WHERE datname LIKE 'catmaid%'", "postgres").splitlines())
 
+    def power_fails(self) -> None:
+        """Let the host die in this moment, and boot it again."""
+        group, here = os.environ["CATMAID_HOSTS"], INVENTORY.parents[2] / "tests/hosts"
+        name = f"{group}-{self.name.rpartition('-')[2]}"
+        ssh = ["ssh", "-F", os.environ["CATMAID_SSH_CONFIG"]]
+        subprocess.run([*ssh, "-O", "exit", self.name], check=False, capture_output=True)
+        script = f"source {here}/lib.sh; podman kill {name}; podman start {name}; {here}/up {group}"
+        subprocess.run(["bash", "-c", script], check=True, capture_output=True)
+        booted = [*ssh, "-o", "ConnectTimeout=5", self.name, "systemctl is-system-running --wait; true"]
+        deadline = time.monotonic() + 120
+        while subprocess.run(booted, check=False, capture_output=True).returncode:
+            assert time.monotonic() < deadline, f"{name} does not boot"
+
     def is_in_maintenance(self) -> bool:
         """Tell whether visitors see the maintenance page."""
         return self.get("/")[0] == 503
@@ -87,8 +101,8 @@ class Play:
 def start(playbook: str, *options: str, callback: str = "ansible.posix.json", **variables: object) -> subprocess.Popen:
     """Start one of the collection's playbooks on all hosts."""
     argv = ["ansible-playbook", "-i", str(INVENTORY), f"catmaid.admin.{playbook}", *options]
-    if variables:
-        argv += ["-e", json.dumps(variables)]
+    # Upgrades go from host to host unless told otherwise; most tests want both at once.
+    argv += ["-e", json.dumps({"catmaid_serial": "100%", **variables})]
     environment = os.environ | {"ANSIBLE_STDOUT_CALLBACK": callback, "ANSIBLE_NOCOLOR": "1"}
     return subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 

@@ -25,7 +25,9 @@ def serves_as_before(instance, version: str = "2030.06.20") -> None:
 def test_the_new_release_serves_the_old_data(instances):
     for instance in instances:
         serves_as_before(instance)
-        assert instance.databases() == {"catmaid"}
+        # and the way back is kept
+        _live, copy = sorted(instance.databases())
+        assert copy.startswith("catmaid_before_upgrade_")
 
 
 def test_there_is_a_verified_backup_from_before(instances):
@@ -51,6 +53,45 @@ def test_a_migration_that_raises_leaves_the_old_release_serving(instances, play)
         serves_as_before(instance)
         # the evidence is kept
         assert any(name.startswith("catmaid_failed_upgrade_") for name in instance.databases())
+        assert "0010" in instance.run("cat /var/lib/catmaid/failed/*/upgrade.json")
+
+
+def test_the_first_failure_stops_all_further_hosts(instances, play):
+    result = play("upgrade", catmaid_version="2030.09.10", catmaid_serial=1)
+    assert result.rc != 0
+    first, second = instances
+    assert "was undone" in result.messages(first.name)
+    assert result.tasks(second.name) == []
+    serves_as_before(first)
+
+
+def test_power_fails_in_a_migration(instances, play):
+    """The host boots, and serves what it served before, with nobody's help."""
+    (host, other) = instances
+    host.sql("ALTER DATABASE catmaid SET catmaid.slow_seconds = 300")
+    running = play.start("upgrade", "--limit", host.name, catmaid_version="2030.12.21")
+    deadline = time.monotonic() + 180
+    while host.sql(SLEEPING) == "0":
+        assert time.monotonic() < deadline and running.poll() is None
+        time.sleep(0.5)
+    host.power_fails()
+    assert play.finish(running).rc != 0
+    serves_as_before(host)
+    host.sql("ALTER DATABASE catmaid RESET catmaid.slow_seconds")
+    history = host.run("tail -n 1 /var/lib/catmaid/upgrade-history.jsonl")
+    assert json.loads(history)["result"] == "undone"
+    serves_as_before(other)
+
+
+def test_an_upgrade_is_taken_back(instances, play):
+    """Nobody has written anything since."""
+    assert play("upgrade", catmaid_version="dev").rc == 0
+    result = play("rollback")
+    assert result.rc == 0, result.output
+    for instance in instances:
+        serves_as_before(instance)
+        last = instance.run("tail -n 1 /var/lib/catmaid/upgrade-history.jsonl")
+        assert json.loads(last)["result"] == "rolled back"
 
 
 def test_a_release_that_answers_with_errors_is_undone(instances, play):

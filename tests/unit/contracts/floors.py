@@ -19,8 +19,8 @@ FLOORS = {
     "catmaid": 4,
     "backups": 5,
     "tuning": 5,
-    "upgrades": 5,
-    "cli": 6,
+    "upgrades": 6,
+    "cli": 7,
 }
 
 

@@ -112,6 +112,20 @@ def run(scratch: Runner, live: Runner | None) -> Outcome:
     )
 
 
+def live(runner: Runner) -> None:
+    """Ask a release on the live database, in a session that cannot write; raise unless all its answers are right."""
+    doing = f"asking {runner.project.path} on database {runner.database}"
+    known = sample(runner)
+    answers = _answers(runner, known, doing, read_only=True)
+    problems = [
+        *_wrong_projects(answers, known),
+        *_wrong_skeleton(answers, known),
+        *_wrong_nodes(runner, answers, known),
+    ]
+    if problems:
+        raise CatmaidError(doing, "; ".join(problems[:5]), "The release does not work with it.")
+
+
 def sample(runner: Runner) -> Sample:
     """Choose what to ask for."""
     with runner.server.connect(runner.database) as connection, connection.cursor() as cursor:

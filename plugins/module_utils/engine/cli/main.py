@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -13,7 +14,7 @@ from typing import Any
 
 from ..backups import check, config
 from ..errors import CatmaidError, of_system
-from . import commands, drilling, keeping, manual
+from . import commands, drilling, keeping, manual, upgrading
 
 PROGRAM = "catmaid-admin"
 USAGE = 2
@@ -21,7 +22,7 @@ AGAIN = 0.01  # seconds until an interrupt is tried again
 # Functions that are not called by us: destructors, and those that logging has Python call around a fork.
 AUTOMATIC = ("__del__", "_acquireLock", "_releaseLock", "_prepareFork", "_afterFork")
 
-Command = Callable[[config.Config, argparse.Namespace], int]
+Command = Callable[[Any, argparse.Namespace], int]
 
 
 def main(argv: Sequence[str] | None = None, *, build: str = "checkout") -> int:
@@ -34,7 +35,7 @@ def main(argv: Sequence[str] | None = None, *, build: str = "checkout") -> int:
         return check.UNKNOWN if is_check and end.code == USAGE else int(end.code or 0)
     _end_politely()
     try:
-        found = config.load(options.config or config.find(options.instance))
+        found = config.load(options.config or config.find(options.instance)) if options.configured else None
     except CatmaidError as error:
         return _fail(error, check.UNKNOWN if is_check else USAGE, is_check)
     try:
@@ -117,6 +118,18 @@ def parser(build: str) -> argparse.ArgumentParser:
     )
     page.add_argument("--invocation", default="", metavar="ID", help="systemd's id of the failed run, if it is known")
     page.add_argument("--quiet", action="store_true", help="print failures only")
+
+    page = _page(pages, "recover", upgrading.recover, "finish or undo an interrupted upgrade", upgrading.RECOVER)
+    page.add_argument("--boot", action="store_true", help="leave starting and asking the application to systemd")
+    upgrading.add_options(page)
+
+    page = _page(pages, "rollback", upgrading.run_rollback, "take the last upgrade back", upgrading.ROLLBACK)
+    page.add_argument("--confirm", action="store_true", help="give up what was written since the upgrade")
+    page.set_defaults(program=os.path.abspath(sys.argv[0]))
+    upgrading.add_options(page)
+
+    page = _page(pages, "upgrade-job", upgrading.run_job, "run the job that a module has asked for", upgrading.JOB)
+    upgrading.add_options(page)
     return top
 
 
@@ -128,7 +141,7 @@ def _page(pages: Any, name: str, command: Command, summary: str, text: str) -> a
         epilog=text,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    page.set_defaults(command=command)
+    page.set_defaults(command=command, configured=True)
     where = page.add_mutually_exclusive_group()
     where.add_argument("--config", default="", metavar="FILE", help="the configuration itself")
     where.add_argument(

@@ -1,0 +1,219 @@
+# Copyright (c) 2026, catmaid.admin contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The phases from stop to record, each with the way back. What a phase does can be done again, and so can its undoing:
+either may have been cut short anywhere."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+
+from .. import command, files
+from ..django import migrations
+from ..django.shim import Runner
+from ..errors import CatmaidError, of_system
+from ..postgres import kept
+from . import exchange, history, protection, units, verification
+from .journal import Journal
+from .request import COPY, ROLLBACK, UPGRADE, Request
+
+PAGE = "maintenance.html"
+RECORD = "record"
+
+
+@dataclass
+class Job:
+    """A job at work. ``plan`` is known to the one that began it, not to one that recovers."""
+
+    request: Request
+    journal: Journal
+    boot: bool = False
+    plan: migrations.Plan | None = None
+    extensions: list[str] = field(default_factory=list)
+    way: str = COPY
+    backup: str = ""
+    since: float = 0.0
+
+    @property
+    def changes_database(self) -> bool:
+        """Whether the database is another one afterwards."""
+        return bool(self.plan and (self.plan.steps or self.plan.unfinished)) or bool(self.extensions)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A name, what is done, and what brings back what was before."""
+
+    name: str
+    do: Callable[[Job], None]
+    undo: Callable[[Job], None]
+
+
+def show_page(job: Job) -> None:
+    """Let visitors see the maintenance page."""
+    path = os.path.join(job.request.state_dir, PAGE)
+    if not os.path.exists(path):
+        try:
+            files.write_atomically(path, job.request.maintenance, mode=0o644)
+        except OSError as error:
+            raise of_system("showing the maintenance page", error) from error
+
+
+def remove_page(job: Job) -> None:
+    """Let visitors see the application."""
+    path = os.path.join(job.request.state_dir, PAGE)
+    if os.path.exists(path):
+        os.unlink(path)
+    job.journal.opened = time.time()
+
+
+def stop(job: Job) -> None:
+    job.journal.closed = time.time()
+    show_page(job)
+    units.stop(job.request.services)
+
+
+def undo_stop(job: Job) -> None:
+    """Start the old release and see whether it serves; at boot systemd starts it, as soon as we have ended."""
+    request = job.request
+    started = units.now()
+    units.start(request.instance, request.services, wait=not job.boot)
+    if not job.boot:
+        for address in request.direct:
+            verification.served(request, request.old, address, static=False)
+    remove_page(job)
+    if not job.boot:
+        verification.served(request, request.old, request.web, static=True)
+        verification.quiet(request, started)
+
+
+def protect(job: Job) -> None:
+    """Make what brings the database back, now that nobody writes."""
+    if job.changes_database:
+        job.journal.facts.update(protection.make(job.request, job.way, job.backup))
+
+
+def undo_protect(job: Job) -> None:
+    exchange.drop_copy(job.request)
+
+
+def switch(job: Job) -> None:
+    _point(job.request, job.request.new.path)
+
+
+def undo_switch(job: Job) -> None:
+    _point(job.request, job.request.old.path)
+
+
+def migrate(job: Job) -> None:
+    """Bring extensions and schema to what the new release wants."""
+    request = job.request
+    exchange.update_extensions(request, job.extensions)
+    if job.plan and (job.plan.steps or job.plan.unfinished):
+        runner = Runner(request.project(request.new), request.server, request.database)
+        outcome = migrations.run(runner, job.plan, lock_timeout=request.lock_timeout)
+        job.journal.facts["migrations"] = len(outcome.applied)
+        job.journal.facts["migration_seconds"] = outcome.seconds
+
+
+def undo_migrate(job: Job) -> None:
+    protection.bring_back(job.request, job.journal.facts)
+
+
+def start(job: Job) -> None:
+    """Start all services, and meanwhile let the code answer in a process of its own."""
+    request = job.request
+    job.since = units.now()
+    units.start(request.instance, request.services, wait=False)
+    verification.works(request, request.new)
+    units.start(request.instance, request.services)
+
+
+def undo_start(job: Job) -> None:
+    with suppress(CatmaidError):  # a full disk keeps nobody from going back
+        show_page(job)
+    units.forbid(job.request.instance)
+    if not job.boot:  # where none of them runs yet
+        units.stop(job.request.services)
+
+
+def verify(job: Job) -> None:
+    request = job.request
+    for address in request.direct:
+        verification.served(request, request.new, address, static=False)
+    if job.plan:
+        verification.migrated(request, {*job.plan.recorded, *job.plan.unapplied})
+    verification.quiet(request, job.since)
+    job.journal.facts["served_since"] = exchange.server_time(request)
+    remove_page(job)
+    verification.served(request, request.new, request.web, static=True)
+    verification.quiet(request, job.since)
+
+
+def record(job: Job) -> None:
+    """Note what has become of it, and let copies go that are of no use any more. Nothing is undone from here on."""
+    request, journal = job.request, job.journal
+    journal.leave()
+    if request.kind == UPGRADE:
+        history.append(request.state_dir, history.entry(request, journal, history.UPGRADED))
+        history.remember(request, journal)
+        limit = datetime.now(timezone.utc) - timedelta(days=request.keep_copy)
+        prefix = f"{request.database[:30]}_before_upgrade_"
+        verdicts = kept.judge(request.server, request.database, [prefix], limit)
+        kept.drop(request.server, [verdict for verdict in verdicts if verdict.kept.name != request.copy])
+        if not request.keep_copy:
+            exchange.drop_copy(request)
+    else:
+        history.append(request.state_dir, history.entry(request, journal, history.ROLLED_BACK))
+        history.forget(request.state_dir)
+
+
+def put_back(job: Job) -> None:
+    """Let the copy be the database: the way back of an upgrade that went well."""
+    if job.request.copy:
+        exchange.swap(job.request, job.request.copy, job.request.failed)
+        job.journal.facts.update(copied=True, kept_database=job.request.failed)
+
+
+def undo_put_back(job: Job) -> None:
+    if job.request.copy:
+        exchange.swap(job.request, job.request.failed, job.request.copy)
+
+
+def nothing(job: Job) -> None:
+    """Undo what changes nothing."""
+
+
+_STOP = Phase("stop", stop, undo_stop)
+_SWITCH = Phase("switch", switch, undo_switch)
+_END = (Phase("start", start, undo_start), Phase("verify", verify, nothing), Phase(RECORD, record, nothing))
+PHASES: dict[str, tuple[Phase, ...]] = {
+    UPGRADE: (_STOP, Phase("protect", protect, undo_protect), _SWITCH, Phase("migrate", migrate, undo_migrate), *_END),
+    ROLLBACK: (_STOP, Phase("put back", put_back, undo_put_back), _SWITCH, *_END),
+}
+
+
+def call_hook(job: Job) -> None:
+    """Run the program that wants to know of each phase; its failure is the phase's."""
+    request, phase = job.request, job.journal.phase
+    if request.hook:
+        env = {"CATMAID_PHASE": phase, "CATMAID_INSTANCE": request.instance, "CATMAID_RELEASE": request.new.describe}
+        command.run([request.hook, phase], doing=f"running the hook {request.hook} before {phase}", env=env)
+
+
+def _point(request: Request, path: str) -> None:
+    """Let the link of the release that serves point there; at no moment is there none."""
+    partial = f"{request.current}.next"
+    try:
+        if os.path.lexists(partial):
+            os.unlink(partial)
+        os.symlink(path, partial)
+        os.replace(partial, request.current)
+        files.sync_folder(os.path.dirname(request.current))
+    except OSError as error:
+        raise of_system(f"switching to {path}", error) from error

@@ -1,0 +1,39 @@
+# Copyright (c) 2026, catmaid.admin contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Taking back an upgrade that went well: seconds, whatever the size, as long as the copy of the database is kept."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+from ..errors import CatmaidError
+from . import exchange, history
+from .request import ROLLBACK, Request
+
+
+def ask(base: Request, *, confirmed: bool) -> Request:
+    """Return the request for the way back; refuse when edits would be lost that nobody has given up.
+
+    An upgrade without a migration has changed nothing in the database, so the way back changes nothing in it either.
+    """
+    last = history.last(base.state_dir)
+    doing = f"rolling back to {last['before'].describe}"
+    if os.path.realpath(base.current) != last["after"].path:
+        cause = f"{base.current} is not {last['after'].describe}, which that upgrade has left"
+        raise CatmaidError(doing, cause, "Restore a backup of the release that is wanted instead.")
+    if last["migrations"] and not last["copy"]:
+        remedy = "Restore the backup that was made before it (playbook catmaid.admin.restore)."
+        raise CatmaidError(doing, "no copy of the database was kept", remedy)
+    edits = exchange.edits_since(base, last["served_since"]) if last["copy"] and last["served_since"] else {}
+    if edits and not confirmed:
+        told = ", ".join(f"{count} in {table}" for table, count in edits.items())
+        raise CatmaidError(
+            doing,
+            f"what people have written since {last['served_since']} would not be in the database any more: {told} rows",
+            "Confirm that (catmaid_rollback_confirm, --confirm). They stay in the database that is kept beside.",
+            edits=edits,
+        )
+    failed = f"{base.database[:30]}_failed_upgrade_{base.id}"
+    return replace(base, kind=ROLLBACK, old=last["after"], new=last["before"], copy=last["copy"], failed=failed)

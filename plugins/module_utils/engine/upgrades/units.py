@@ -1,0 +1,173 @@
+# Copyright (c) 2026, catmaid.admin contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The systemd units of an instance: stopped and started in order, and kept from starting on half a release.
+
+A drop-in tells each unit not to start while there is a journal, unless the job permits it: the permit is below /run and
+so gone after a reboot. At boot a unit that comes before them finishes or undoes what was interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+
+from .. import command, files
+from ..errors import CatmaidError, of_system
+from . import journal
+
+UNITS = "/etc/systemd/system"
+PERMITS = "/run/catmaid-admin"
+DROP_IN = "catmaid-admin-upgrade.conf"
+MADE = "# Made by catmaid.admin for upgrades; see docs/upgrade.md of the collection.\n"
+TRACEBACK = "Traceback (most recent call last)"
+
+CONDITION = """\
+{made}[Unit]
+ConditionPathExists=|!{journal}
+ConditionPathExists=|{permit}
+"""
+
+RECOVER = """\
+{made}[Unit]
+Description=Finish or undo an upgrade of CATMAID ({instance}) that was interrupted
+ConditionPathExists={journal}
+After=network-online.target postgresql.service
+{order}StartLimitIntervalSec=0
+
+[Service]
+Type=oneshot
+ExecStart={program} recover {boot}--state {state}
+TimeoutStartSec=infinity
+Restart=on-failure
+RestartSec=10
+"""
+
+INSTALL = """
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def unit(name: str) -> str:
+    """Return the full name of a unit."""
+    return name if "." in name and name.rpartition(".")[2] in ("service", "target", "socket") else f"{name}.service"
+
+
+def boot_unit(instance: str) -> str:
+    """Return the unit that recovers at boot."""
+    return f"{instance}-recover.service"
+
+
+def undo_unit(instance: str) -> str:
+    """Return the unit that recovers when the job was killed."""
+    return f"{instance}-upgrade-undo.service"
+
+
+def job_unit(instance: str) -> str:
+    """Return the unit that the job itself runs in."""
+    return f"{instance}-upgrade.service"
+
+
+def permit(instance: str) -> str:
+    """Return the file that lets the units start in spite of a journal."""
+    return os.path.join(PERMITS, f"{instance}.start")
+
+
+def wanted(instance: str, services: Sequence[str], state_dir: str, program: str) -> dict[str, str]:
+    """Return the files that an instance needs below systemd's folder, with their contents."""
+    about = {
+        "made": MADE,
+        "instance": instance.replace("%", "%%"),
+        "journal": _quoted(journal.path(state_dir)),
+        "permit": _quoted(permit(instance)),
+        "program": _quoted(program),
+        "state": _quoted(state_dir),
+    }
+    names = [unit(name) for name in services]
+    order = f"Before={' '.join(names)}\n"
+    found = {f"{name}.d/{DROP_IN}": CONDITION.format(**about) for name in names}
+    found[boot_unit(instance)] = RECOVER.format(**about, order=order, boot="--boot ") + INSTALL
+    found[undo_unit(instance)] = RECOVER.format(**about, order="", boot="")
+    return found
+
+
+def lacking(found: dict[str, str]) -> list[str]:
+    """Return which of these files are missing or have another content."""
+    different = []
+    for name, content in found.items():
+        try:
+            with open(os.path.join(UNITS, name), encoding="utf-8") as file:
+                if file.read() == content:
+                    continue
+        except OSError:
+            pass
+        different.append(name)
+    return different
+
+
+def install(instance: str, found: dict[str, str]) -> None:
+    """Write the files that are lacking, and let systemd know them."""
+    missing = lacking(found)
+    try:
+        for name in missing:
+            path = os.path.join(UNITS, name)
+            os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+            files.write_atomically(path, found[name], mode=0o644)
+    except OSError as error:
+        raise of_system("telling systemd what to do after a reboot", error) from error
+    if missing:
+        systemctl("daemon-reload")
+        systemctl("enable", "--quiet", boot_unit(instance))
+
+
+def stop(services: Sequence[str]) -> None:
+    """Stop all of them, what starts last first."""
+    for name in reversed(services):
+        systemctl("stop", unit(name))
+
+
+def start(instance: str, services: Sequence[str], *, wait: bool = True) -> None:
+    """Start all of them in order; without ``wait`` that is only begun."""
+    os.makedirs(PERMITS, mode=0o755, exist_ok=True)
+    with open(permit(instance), "w", encoding="utf-8"):
+        pass
+    names = [unit(name) for name in services]
+    systemctl("reset-failed", *names, ok=None)
+    if not wait:
+        systemctl("start", "--no-block", *names)
+        return
+    for name in names:
+        systemctl("start", name, remedy=f"Look at journalctl --unit {name}.")
+        state = systemctl("is-active", name, ok=None)
+        if state != "active":
+            raise CatmaidError(f"starting {name}", f"it is {state}", f"Look at journalctl --unit {name}.")
+
+
+def forbid(instance: str) -> None:
+    """Let the units not start any more while there is a journal."""
+    if os.path.exists(permit(instance)):
+        os.unlink(permit(instance))
+
+
+def logs(services: Sequence[str], since: float) -> str:
+    """Return what the units have written since then."""
+    names = [word for name in services for word in ("--unit", unit(name))]
+    argv = ["journalctl", "--no-pager", "--quiet", "--output=short-iso", f"--since=@{since:.0f}", *names]
+    return command.run(argv, doing="reading the logs of the application", ok=None).stdout
+
+
+def now() -> float:
+    """Return the time as the logs count it."""
+    return time.time()
+
+
+def systemctl(verb: str, *words: str, ok: Sequence[int] | None = (0,), remedy: str = "") -> str:
+    """Run systemctl and return what it prints."""
+    doing = f"systemctl {verb} {' '.join(words)}".strip()
+    return command.run(["systemctl", verb, *words], doing=doing, ok=ok, remedy=remedy).stdout.strip()
+
+
+def _quoted(path: str) -> str:
+    return path.replace("%", "%%").replace(" ", "\\x20")

@@ -1,0 +1,127 @@
+# Copyright (c) 2026, catmaid.admin contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether the application serves what it should: asked directly, and through the web server by the site's name."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import time
+from collections.abc import Callable
+from http.client import HTTPConnection, HTTPException
+from typing import Any
+
+from ..catmaid import smoke
+from ..django import migrations
+from ..django.shim import Runner
+from ..errors import CatmaidError
+from . import units
+from .request import Release, Request
+
+ANSWER_WITHIN = 30.0  # seconds in which the application has to answer at all
+PAUSE = 0.05
+TIMEOUT = 30.0
+STATIC = re.compile(r"""/static/[^"']+[.](?:css|js)""")
+# CATMAID's newer releases write 2021.12.21.dev305+g7d9f83618 for what git calls 2021.12.21-305-g7d9f83618.
+DEVELOPMENT = re.compile(r"[.]dev([0-9]+)[+]")
+
+
+class Connection(HTTPConnection):
+    """A connection to host:port or to unix:/path."""
+
+    def __init__(self, address: str) -> None:
+        self.unix = address.partition(":")[2] if address.startswith("unix:") else ""
+        super().__init__("localhost" if self.unix else address, timeout=TIMEOUT)
+
+    def connect(self) -> None:
+        """Connect."""
+        if not self.unix:
+            super().connect()
+            return
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(TIMEOUT)
+        self.sock.connect(self.unix)
+
+
+def get(address: str, site: str, page: str) -> tuple[int, str]:
+    """Return status and body of a page."""
+    connection = Connection(address)
+    try:
+        # As behind a web server that speaks TLS, for settings that would send us there.
+        connection.request("GET", page, headers={"Host": site, "X-Forwarded-Proto": "https"})
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode("utf-8", "replace")
+    finally:
+        connection.close()
+
+
+def served(request: Request, release: Release, address: str, *, static: bool) -> None:
+    """Raise unless this release answers at ``address``: version, start page, login, projects, and a static file."""
+    doing = f"asking {address} for {request.site}"
+    version = _patiently(lambda: get(address, request.site, "/version"), doing)
+    serving = DEVELOPMENT.sub(r"-\1-", str(_json(doing, "/version", version, dict).get("SERVER_VERSION")))
+    if serving != release.describe:
+        raise CatmaidError(doing, f"it serves {serving}, not {release.describe}")
+    pages = {page: get(address, request.site, page) for page in ("/", "/accounts/login", "/projects/")}
+    for page, (status, body) in pages.items():
+        if status != 200:
+            raise CatmaidError(doing, f"{page} answers {status}: {' '.join(body.split())[:200]}")
+    _json(doing, "/accounts/login", pages["/accounts/login"], dict)
+    _json(doing, "/projects/", pages["/projects/"], list)
+    found = STATIC.search(pages["/"][1])
+    if not found:
+        raise CatmaidError(doing, "the start page names no static file")
+    if static and get(address, request.site, found.group())[0] != 200:
+        raise CatmaidError(doing, f"the static file {found.group()} is not served")
+
+
+def works(request: Request, release: Release) -> None:
+    """Raise unless the code answers with rows of the database, in a process of its own that cannot write."""
+    smoke.live(Runner(request.project(release), request.server, request.database))
+
+
+def migrated(request: Request, expected: set[str]) -> None:
+    """Raise unless the database has recorded these migrations."""
+    with request.server.connect(request.database) as connection:
+        missing = sorted(expected - set(migrations.names(migrations.applied(connection))))
+    if missing:
+        raise CatmaidError(f"looking at the migrations of {request.database}", f"not applied: {', '.join(missing)}")
+
+
+def quiet(request: Request, since: float) -> None:
+    """Raise if the application has told of an exception since then."""
+    lines = units.logs(request.services, since).splitlines()
+    found = [number for number, line in enumerate(lines) if units.TRACEBACK in line]
+    if found:
+        told = " | ".join(line.strip() for line in lines[found[0] : found[0] + 30][-6:])
+        raise CatmaidError("reading the logs of the application", f"there is an exception in them: {told}")
+
+
+def _patiently(ask: Callable[[], tuple[int, str]], doing: str) -> tuple[int, str]:
+    """Ask again as long as nobody answers, or the web server knows nobody behind it."""
+    deadline = time.monotonic() + ANSWER_WITHIN
+    while True:
+        cause = ""
+        try:
+            status, body = ask()
+            if status not in (502, 503, 504):
+                return status, body
+            cause = f"it answers {status}"
+        except (OSError, HTTPException) as error:
+            cause = str(error)
+        if time.monotonic() > deadline:
+            raise CatmaidError(doing, cause, "Look at the logs of the application and of the web server.")
+        time.sleep(PAUSE)
+
+
+def _json(doing: str, page: str, answer: tuple[int, str], kind: type) -> Any:
+    status, body = answer
+    try:
+        found = json.loads(body)
+    except ValueError:
+        found = None
+    if status != 200 or not isinstance(found, kind):
+        raise CatmaidError(doing, f"{page} answers {status}: {' '.join(body.split())[:200]}")
+    return found

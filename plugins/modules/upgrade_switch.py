@@ -1,0 +1,352 @@
+#!/usr/bin/python
+# Copyright (c) 2026, catmaid.admin contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: upgrade_switch
+short_description: Let another release serve, or leave everything as it was
+version_added: "1.0.0"
+author: catmaid.admin contributors (@catmaid)
+description:
+  - Stops the application, copies the database on its server, switches, migrates, starts, and asks the application. At
+    the first failure all of it is undone, phase by phase.
+  - The work is done on the host, by C(catmaid-admin) in a systemd unit of its own. It goes on when Ansible, the
+    controller or the connection is gone, and this module only waits for its end.
+  - A journal on the disk says how far it is. While it is there, the units of the instance do not start unless the job
+    starts them. A unit that comes before them at boot, one that is started when the job was killed, and the next run
+    finish or undo what was interrupted.
+  - A database whose migrations are all applied is not copied, because nothing changes it.
+  - Check mode finds out what would stop the job, and changes nothing.
+extends_documentation_fragment:
+  - catmaid.admin.attributes
+  - catmaid.admin.lock
+  - catmaid.admin.login
+attributes:
+  diff_mode:
+    support: full
+options:
+  direction:
+    description:
+      - V(forward) goes to O(release).
+      - V(back) takes the last upgrade back, as long as its copy of the database is kept.
+      - V(recover) finishes or undoes what was interrupted, and changes nothing else.
+    type: str
+    choices: [forward, back, recover]
+    default: forward
+  release:
+    description: Folder of the release that is to serve, as M(catmaid.admin.checkout) has made it. Needed to go forward.
+    type: path
+  current:
+    description: The link to the release that serves.
+    type: path
+    required: true
+  state_dir:
+    description: Folder of the journal, the history, the maintenance page and the evidence of failures. It must exist.
+    type: path
+    required: true
+  services:
+    description: Systemd units of the instance, in the order in which they start.
+    type: list
+    elements: str
+    required: true
+  project_user:
+    description: OS user that runs C(manage.py). Left out, it is the owner of the source code.
+    type: str
+  settings:
+    description: Python module of the settings.
+    type: str
+    default: mysite.settings
+  lock_timeout:
+    description: Seconds that a migration waits for a lock that somebody else holds.
+    type: int
+    default: 30
+  protect:
+    description:
+      - What brings the database back if the upgrade fails. It is needed only when there are migrations.
+      - V(copy) is a copy on the server, made at the stop, file by file. It is back in a second, and can be kept. Where
+        the disk has no room for it and there is a O(backup_dir), it becomes V(dump).
+      - V(dump) is a verified backup that is made at the stop.
+      - V(none) makes nothing at the stop. If the upgrade fails, the newest verified backup is restored, and what people
+        have written since is lost. It wants O(unprotected) and a backup that is younger than O(backup_hours).
+    type: str
+    choices: [copy, dump, none]
+    default: copy
+  unprotected:
+    description: Accept that with O(protect=none) a failed upgrade loses what was written since the newest backup.
+    type: bool
+    default: false
+  backup_dir:
+    description: Folder of the backups.
+    type: path
+  backup_hours:
+    description: How old the newest verified backup may be for O(protect=none).
+    type: float
+    default: 24
+  max_downtime:
+    description:
+      - Refuse to begin when copying the database will take more seconds than that, by what the last copy took.
+      - With V(0) there is no limit.
+    type: int
+    default: 0
+  keep_copy:
+    description: For how many days a copy of the database is kept for a rollback. The first upgrade after that drops it.
+    type: int
+    default: 3
+  confirm:
+    description: Go back although people have written something since the upgrade.
+    type: bool
+    default: false
+  maintenance:
+    description: HTML of the page that visitors see meanwhile.
+    type: str
+    default: <!DOCTYPE html><title>Maintenance</title><p>CATMAID is being maintained.
+  site:
+    description: Host name of the web site.
+    type: str
+    default: localhost
+  web:
+    description: Where the web server listens, as host and port.
+    type: str
+    default: 127.0.0.1:80
+  direct:
+    description: Where the application itself listens, as C(unix:/path) or host and port.
+    type: list
+    elements: str
+    default: []
+  hook:
+    description:
+      - A program on the host that is run by root at the beginning of each phase, with the phase as its argument.
+      - If it fails, all is undone.
+    type: path
+  backup:
+    description: Name of the backup that was made before, for the history.
+    type: str
+    default: ""
+  requested_by:
+    description: Who asks for it, for the history.
+    type: str
+    default: ""
+  program:
+    description: The program that M(catmaid.admin.command_line) has installed.
+    type: path
+    default: /usr/local/bin/catmaid-admin
+requirements:
+  - systemd
+  - psycopg2 (Debian and Ubuntu C(python3-psycopg2))
+seealso:
+  - module: catmaid.admin.checkout
+  - module: catmaid.admin.migrate
+  - module: catmaid.admin.command_line
+"""
+
+EXAMPLES = r"""
+- name: Let a prepared release serve
+  catmaid.admin.upgrade_switch:
+    login_db: catmaid
+    release: /opt/catmaid/releases/2021.12.21
+    current: /opt/catmaid/current
+    state_dir: /var/lib/catmaid
+    services: [catmaid]
+    site: catmaid.example.org
+    direct: [unix:/run/catmaid/wsgi.sock]
+
+- name: Take it back
+  catmaid.admin.upgrade_switch:
+    login_db: catmaid
+    direction: back
+    current: /opt/catmaid/current
+    state_dir: /var/lib/catmaid
+    services: [catmaid]
+    site: catmaid.example.org
+"""
+
+RETURN = r"""
+from:
+  description: What served before.
+  returned: when something was done or would be
+  type: str
+  sample: 2020.02.15
+to:
+  description: What was to serve.
+  returned: when something was done or would be
+  type: str
+  sample: 2021.12.21
+undone:
+  description: Whether it failed and was undone, so that what served before serves.
+  returned: when something was done
+  type: bool
+seconds:
+  description: Seconds of each phase.
+  returned: when something was done
+  type: dict
+  sample: {"stop": 0.3, "protect": 1.2, "switch": 0.0, "migrate": 3.1, "start": 2.4, "verify": 0.4}
+downtime:
+  description: Seconds for which visitors saw the maintenance page.
+  returned: when something was done
+  type: float
+  sample: 7.4
+migrations:
+  description: How many migrations were applied.
+  returned: when there were any
+  type: int
+copy:
+  description: Database with the state from before, if the upgrade changes the database. A rollback takes it.
+  returned: when something was done or would be
+  type: str
+failed_database:
+  description: Database with what a failed try has left, if there is one.
+  returned: when it was undone
+  type: str
+evidence:
+  description: Folder with the logs and the journal of a failed try.
+  returned: when it was undone
+  type: str
+"""
+
+import os
+import time
+from dataclasses import asdict
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.catmaid.admin.plugins.module_utils import _ansible
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.errors import CatmaidError
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.upgrades import (
+    job,
+    journal,
+    request,
+    rollback,
+    starting,
+    units,
+)
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.upgrades.request import Release, Request
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            **_ansible.lock_argument_spec(),
+            **_ansible.login_argument_spec(),
+            "direction": {"type": "str", "default": "forward", "choices": ["forward", "back", "recover"]},
+            "release": {"type": "path"},
+            "current": {"type": "path", "required": True},
+            "state_dir": {"type": "path", "required": True},
+            "services": {"type": "list", "elements": "str", "required": True},
+            "project_user": {"type": "str"},
+            "settings": {"type": "str", "default": "mysite.settings"},
+            "lock_timeout": {"type": "int", "default": 30},
+            "protect": {"type": "str", "default": "copy", "choices": ["copy", "dump", "none"]},
+            "unprotected": {"type": "bool", "default": False},
+            "backup_dir": {"type": "path"},
+            "backup_hours": {"type": "float", "default": 24},
+            "max_downtime": {"type": "int", "default": 0},
+            "keep_copy": {"type": "int", "default": 3},
+            "confirm": {"type": "bool", "default": False},
+            "maintenance": {
+                "type": "str",
+                "default": "<!DOCTYPE html><title>Maintenance</title><p>CATMAID is being maintained.",
+            },
+            "site": {"type": "str", "default": "localhost"},
+            "web": {"type": "str", "default": "127.0.0.1:80"},
+            "direct": {"type": "list", "elements": "str", "default": []},
+            "hook": {"type": "path"},
+            "backup": {"type": "str", "default": ""},
+            "requested_by": {"type": "str", "default": ""},
+            "program": {"type": "path", "default": "/usr/local/bin/catmaid-admin"},
+        },
+        required_if=[
+            ("direction", "forward", ["release"]),
+            ("protect", "dump", ["backup_dir"]),
+            ("protect", "none", ["backup_dir"]),
+        ],
+        supports_check_mode=True,
+    )
+    _ansible.run(module, lambda: work(module))
+
+
+def work(module: AnsibleModule) -> dict[str, Any]:
+    """Go where it was asked to."""
+    params = module.params
+    state_dir = params["state_dir"]
+    if params["direction"] == "recover":
+        interrupted = journal.load(state_dir) is not None
+        if interrupted and not module.check_mode:
+            told = job.recover(state_dir, lambda line: None)
+            return {**told, "changed": True}
+        return {"changed": interrupted}
+    asked = ask(params)
+    if params["direction"] == "back":
+        asked = rollback.ask(asked, confirmed=params["confirm"])
+    elif asked.old.path == asked.new.path and not journal.load(state_dir) and not _pending(asked):
+        return {"changed": False, "from": asked.old.describe, "to": asked.new.describe, "diff": _diff(asked, False)}
+    if params["protect"] == request.NONE and not params["unprotected"]:
+        cause = "without a copy or a dump, what people write after the last backup is lost if it fails"
+        raise CatmaidError(asked.doing, cause, "Accept that (unprotected, catmaid_upgrade_confirm), or protect it.")
+    # What would stop it is told before anything is written.
+    prepared = job.prepare(asked)
+    told = {"changed": True, "from": asked.old.describe, "to": asked.new.describe, "diff": _diff(asked, True)}
+    if module.check_mode:
+        return {**told, "copy": asked.copy if prepared.changes_database else ""}
+    found = units.wanted(_instance(asked.services), asked.services, state_dir, params["program"])
+    units.install(_instance(asked.services), found)
+    starting.start(asked, params["program"])
+    done = starting.wait(asked)
+    if done["ok"]:
+        return {**done, **told}
+    if not done["undone"]:
+        raise CatmaidError(asked.doing, done["message"], changed=False)
+    serving = f"it was undone: {asked.old.describe} serves again, with the data from before"
+    details = {key: value for key, value in done.items() if key not in ("ok", "message", "details")}
+    details["blockers"] = done["details"].get("blockers", [])
+    raise CatmaidError(asked.doing, f"it failed and {serving}. Cause: {done['message']}", changed=True, **details)
+
+
+def ask(params: dict[str, Any]) -> Request:
+    """Return what these options ask for."""
+    stamp = time.strftime(request.STAMP, time.gmtime())
+    old = request.release(os.path.realpath(params["current"]))
+    new: Release = request.release(params["release"]) if params["release"] else old
+    short = params["login_db"][:30]
+    return Request(
+        id=stamp,
+        kind=request.UPGRADE,
+        instance=_instance(params["services"]),
+        old=old,
+        new=new,
+        database=params["login_db"],
+        login=asdict(_ansible.server(params)),
+        copy=f"{short}_before_upgrade_{stamp}",
+        failed=f"{short}_failed_upgrade_{stamp}",
+        by=params["requested_by"],
+        project_user=params["project_user"] or "",
+        hook=params["hook"] or "",
+        backup_dir=params["backup_dir"] or "",
+        **{
+            name: params[name]
+            for name in (
+                "state_dir", "services", "current", "settings", "lock_timeout", "max_downtime", "keep_copy",
+                "maintenance", "site", "web", "direct", "backup", "lock_token", "lock_wait", "protect", "backup_hours",
+            )
+        },
+    )  # fmt: skip
+
+
+def _pending(asked: Request) -> bool:
+    return job.prepare(asked).changes_database
+
+
+def _instance(services: list[str]) -> str:
+    return units.unit(services[0]).rpartition(".")[0]
+
+
+def _diff(asked: Request, changed: bool) -> dict[str, Any]:
+    after = asked.new if changed else asked.old
+    return {"before": f"{asked.old.describe}\n", "after": f"{after.describe}\n"}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,275 @@
+# Copyright (c) 2026, catmaid.admin contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The module upgrade_switch: the new release serves, or the old one does with the old data, whatever happens."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.upgrades.phases import PHASES
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.upgrades.request import ROLLBACK, UPGRADE
+
+from tests.integration.cli import Program
+from tests.integration.double_fixtures import Release, psql, run
+from tests.integration.instances import session_that_runs
+from tests.integration.support import run_module, start_module
+from tests.integration.upgrading import DATABASE, NEW, OLD, SERVICE, Served
+
+KILL = f"systemctl kill --kill-whom=main --signal=KILL {SERVICE}-upgrade"
+
+
+@pytest.fixture(scope="module")
+def installed(
+    program: Program, double_release: Callable[..., Release], double_template: Callable[..., str]
+) -> Iterator[Served]:
+    """The instance, once for all tests of this file."""
+    served = Served(Path(tempfile.mkdtemp(dir="/var/tmp")), str(program.path), double_release, double_template)
+    served.install()
+    yield served
+    served.remove()
+
+
+@pytest.fixture
+def served(installed: Served) -> Served:
+    """The instance as it was before any upgrade."""
+    installed.reset()
+    return installed
+
+
+def test_upgrade_then_nothing_to_do_then_back(served: Served, program: Program) -> None:
+    planned = served.upgrade(check=True)
+    assert planned.changed and planned.result["to"] == NEW and planned.result["copy"]
+    served.assert_serves(OLD)
+    assert os.listdir(served.state) == []
+
+    done = served.upgrade(backup="b1", keep_copy=2, max_downtime=100000)
+    assert done.changed and done.result["diff"] == planned.result["diff"]
+    served.assert_serves(NEW)
+    assert set(done.result["seconds"]) == {phase.name for phase in PHASES[UPGRADE]}
+    (line,) = served.history()
+    assert (line["from"], line["to"], line["result"], line["by"]) == (OLD, NEW, "upgraded", "the test")
+    assert line["backup"] == "b1" and line["migrations"] > 0 and line["downtime_seconds"] > 0
+    assert served.databases() == {DATABASE, done.result["copy"]}
+
+    again = served.upgrade()
+    assert not again.changed
+    assert len(served.history()) == 1
+
+    # Somebody works; the way back says what that would cost.
+    psql(DATABASE, "UPDATE treenode SET location_x = location_x + 1 WHERE id = (SELECT min(id) FROM treenode)")
+    refused = program("rollback", "--state", str(served.state))
+    assert refused.rc == 1 and "1 in treenode" in refused.text
+    served.assert_serves(NEW)
+    assert "1 in treenode" in run_module("upgrade_switch", **served.options(direction="back")).error
+    taken_back = run_module("upgrade_switch", **served.options(direction="back", confirm=True))
+    assert taken_back.changed and taken_back.result["to"] == OLD
+    served.assert_serves(OLD)
+    assert served.history()[-1]["result"] == "rolled back"
+    assert f"{DATABASE}_failed_upgrade_" in str(served.databases())
+    assert "there is none" in run_module("upgrade_switch", **served.options(direction="back")).error
+
+
+def test_rollback_on_the_host(served: Served, program: Program) -> None:
+    assert served.upgrade().changed
+    done = program("rollback", "--state", str(served.state))
+    assert done.rc == 0, done.text
+    served.assert_serves(OLD)
+    assert program("recover", "--state", str(served.state)).rc == 0
+    for command in ("recover", "rollback", "upgrade-job"):
+        assert program(command, "--help").rc == 0
+
+
+@pytest.mark.parametrize(
+    ("version", "cause"),
+    [("2030.09.10", "migration catmaid.0010"), ("broken-start", "/ answers 500")],
+)
+def test_a_release_that_does_not_work_is_undone(served: Served, version: str, cause: str) -> None:
+    failed = served.upgrade(version)
+    assert cause in failed.error and f"it was undone: {OLD} serves again" in failed.error
+    assert failed.result["changed"] and failed.result["undone"]
+    served.assert_serves(OLD)
+    assert failed.result["failed_database"] in served.databases()
+    evidence = Path(failed.result["evidence"])
+    assert json.loads((evidence / "upgrade.json").read_text())["after"] == failed.result["to"]
+    assert (evidence / "services.log").exists()
+    assert served.history()[-1]["result"] == "undone" and cause in served.history()[-1]["cause"]
+
+
+# A new phase without a row fails test_every_phase_has_its_faults.
+FAULTS = {
+    "stop": ("fails", "killed"),
+    "protect": ("fails", "killed", "server stopped"),
+    "switch": ("fails", "killed"),
+    "migrate": ("fails", "killed", "server stopped"),
+    "start": ("fails", "killed", "does not come up"),
+    "verify": ("fails", "killed"),
+    "record": ("fails", "killed"),
+}
+SCRIPTS = {
+    "fails": "exit 3",
+    "killed": f"{KILL}; sleep 60",
+    "server stopped": "systemctl stop postgresql; systemd-run --quiet --on-active=5 systemctl start postgresql",
+    "does not come up": "touch {state}/broken; chmod 000 {new}/source/django/projects/mysite/wsgi.py",
+}
+
+
+def test_every_phase_has_its_faults() -> None:
+    assert list(FAULTS) == [phase.name for phase in PHASES[UPGRADE]]
+    assert {phase.name for phase in PHASES[ROLLBACK]} <= {*FAULTS, "put back"}
+
+
+@pytest.mark.parametrize(("phase", "fault"), [(phase, fault) for phase, faults in FAULTS.items() for fault in faults])
+def test_whatever_happens_in_a_phase(served: Served, phase: str, fault: str) -> None:
+    new = served.prepare(NEW)
+    script = SCRIPTS[fault].format(state=served.state, new=new)
+    hook = served.hook(f'[ "$1" = {phase} ] || exit 0; [ -e {served.state}/once ] && exit 0\n'
+                       f"touch {served.state}/once\n{script}")  # fmt: skip
+    done = served.upgrade(hook=hook)
+    if fault == "does not come up":
+        run(["chmod", "644", f"{new}/source/django/projects/mysite/wsgi.py"])
+    if phase == "record":
+        # It was verified: that is not thrown away any more.
+        served.assert_serves(NEW)
+        assert done.changed
+        assert [line["result"] for line in served.history()] == ["upgraded"]
+        return
+    assert done.failed
+    served.assert_serves(OLD)
+    assert [line["result"] for line in served.history()] == ["undone"]
+    if (phase, fault) == ("migrate", "killed"):  # And the next one arrives.
+        assert served.upgrade().changed
+        served.assert_serves(NEW)
+
+
+def test_a_rollback_that_is_killed_is_undone(served: Served) -> None:
+    assert served.upgrade().changed
+    hook = served.hook(f'[ "$1" = switch ] || exit 0\n{KILL}; sleep 60')
+    assert run_module("upgrade_switch", **served.options(direction="back", hook=hook)).failed
+    served.assert_serves(NEW)
+
+
+def test_a_forgotten_session_is_named(served: Served) -> None:
+    """It comes back after the copy, and holds what a migration wants."""
+    before = served.upgrade(check=True)
+    assert before.changed
+    hook = served.hook(f'[ "$1" = migrate ] || exit 0; touch {served.state}/now; '
+                       f"while [ ! -e {served.state}/go ]; do sleep 0.1; done")  # fmt: skip
+    process = start_module(
+        "upgrade_switch", **served.options(release=str(served.prepare(NEW)), hook=hook, lock_timeout=2)
+    )
+    served.wait((served.state / "now").exists)
+    with session_that_runs(DATABASE, "SELECT * FROM auth_user", "forgotten notebook"):
+        (served.state / "go").touch()
+        out, err = process.communicate()
+    result = json.loads(out)
+    assert result["failed"] and "forgotten notebook" in result["msg"], out + err
+    served.assert_serves(OLD)
+
+
+def test_whoever_waits_may_go(served: Served) -> None:
+    """The controller is killed; the job arrives, and the lock of its play is free."""
+    hook = served.hook(f'[ "$1" = protect ] || exit 0; touch {served.state}/now; '
+                       f"while [ ! -e {served.state}/go ]; do sleep 0.1; done")  # fmt: skip
+    held = run_module("job_lock", login_db=DATABASE, job="a play")
+    options = served.options(release=str(served.prepare(NEW)), hook=hook, lock_token=held.result["token"])
+    process = start_module("upgrade_switch", **options)
+    served.wait((served.state / "now").exists)
+    assert (served.state / "upgrade-request.json").stat().st_mode & 0o777 == 0o600
+    assert served.get("/")[0] == 503
+    # Nobody else may start it meanwhile, and nobody else gets a turn.
+    run(["systemctl", "start", SERVICE])
+    assert run(["systemctl", "is-active", SERVICE], check=False).stdout.strip() != "active"
+    assert "is locked by" in run_module("job_lock", login_db=DATABASE).error
+    process.kill()
+    process.wait()
+    (served.state / "go").touch()
+    served.assert_serves(NEW)
+    assert run_module("job_lock", login_db=DATABASE, state="released").result["holder"] == {}
+
+
+def test_what_cannot_work_is_refused_before_anything_stops(served: Served) -> None:
+    missing = run_module("upgrade_switch", **served.options(release="/nonexistent"))
+    assert "checkout" in missing.error
+    (served.state / "upgrade-history.jsonl").write_text('{"copied_bytes": 1, "protect_seconds": 9}\n')
+    assert "more than the downtime of 1 seconds" in served.upgrade(max_downtime=1).error
+    held = run_module("job_lock", login_db=DATABASE, job="somebody's play")
+    assert "is locked by somebody's play" in served.upgrade().error
+    run_module("job_lock", login_db=DATABASE, state="released", token=held.result["token"])
+    served.assert_serves(OLD)
+    assert not (served.state / "upgrade-request.json").exists()
+
+
+def test_a_boot_undoes_what_was_interrupted(served: Served) -> None:
+    """Power fails in a migration: nothing of the job is left but its journal, and the units do not start by it."""
+    never = f"/run/systemd/system/{SERVICE}-upgrade-undo.service.d"
+    hook = served.hook(f'[ "$1" = migrate ] || exit 0; mkdir -p {never}\n'
+                       f"printf '[Unit]\\nConditionPathExists=/nonexistent\\n' > {never}/never.conf\n"
+                       f"systemctl daemon-reload; {KILL}; sleep 60")  # fmt: skip
+    lost = served.upgrade(hook=hook)
+    shutil.rmtree(never)
+    run(["systemctl", "daemon-reload"])
+    assert "could not be undone yet" in lost.error
+    run(["systemctl", "start", SERVICE])
+    assert run(["systemctl", "is-active", SERVICE], check=False).stdout.strip() != "active"
+    assert "another job was interrupted" in served.upgrade().error
+    # As at boot: both are started, the one that recovers first.
+    run(["systemctl", "start", "--no-block", f"{SERVICE}-recover", SERVICE])
+    served.assert_serves(OLD)
+    told = run_module("upgrade_switch", **served.options(direction="recover"))
+    assert not told.changed
+
+
+def backed_up(served: Served) -> str:
+    """Make a verified backup, and return the folder of backups."""
+    dest = str(served.root / "backups")
+    assert not run_module("pg_dump", login_db=DATABASE, dest=dest, materializations="include").failed
+    return dest
+
+
+def test_a_dump_brings_the_database_back(served: Served) -> None:
+    failed = served.upgrade("2030.09.10", protect="dump", backup_dir=str(served.root / "backups"))
+    assert failed.result["undone"] and failed.result["failed_database"] in served.databases()
+    served.assert_serves(OLD)
+
+
+def test_no_protection_wants_a_young_backup_and_somebodys_word(served: Served) -> None:
+    dest = backed_up(served)
+    assert "is lost if it fails" in served.upgrade(protect="none", backup_dir=dest).error
+    old = served.upgrade(protect="none", unprotected=True, backup_dir=dest, backup_hours=0)
+    assert "hours old" in old.error
+    none = served.upgrade(protect="none", unprotected=True, backup_dir=str(served.root / "nothing"))
+    assert "it has no verified backup" in none.error
+    failed = served.upgrade("2030.09.10", protect="none", unprotected=True, backup_dir=dest)
+    assert failed.result["undone"]
+    served.assert_serves(OLD)
+    # Without a copy there is no way back in seconds, and that is said.
+    assert served.upgrade(protect="none", unprotected=True, backup_dir=dest).changed
+    served.assert_serves(NEW)
+    back = run_module("upgrade_switch", **served.options(direction="back"))
+    assert "no copy of the database was kept" in back.error
+
+
+def test_a_full_disk_is_no_trap(served: Served) -> None:
+    """The folder of the journal is full from one moment to the other."""
+    run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(served.state)])
+    try:
+        hook = served.hook(f'[ "$1" = migrate ] && cat /dev/zero > {served.state}/fill; exit 0')
+        assert served.upgrade(hook=hook).failed
+        served.assert_serves(OLD)
+    finally:
+        run(["umount", str(served.state)])
+
+
+def test_old_extensions_are_updated(served: Served) -> None:
+    psql(DATABASE, "DROP EXTENSION pg_trgm CASCADE; CREATE EXTENSION pg_trgm VERSION '1.5'")
+    assert served.upgrade().changed
+    version = "SELECT extversion = default_version FROM pg_extension JOIN pg_available_extensions ON name = extname"
+    assert psql(DATABASE, f"{version} WHERE extname = 'pg_trgm'") == "t"
+    served.assert_serves(NEW)

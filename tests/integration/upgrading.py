@@ -1,0 +1,200 @@
+# Copyright (c) 2026, catmaid.admin contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A served instance of the double on this host, to be upgraded: releases side by side, unit, web site, database."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.integration.double_fixtures import ROLE, SERVICE_USER, Release, drop_database, psql, run
+from tests.integration.support import Run, run_module
+
+OLD, NEW = "2030.01.15", "2030.06.20"
+DATABASE = "upgraded"
+SERVICE = "catmaid-it"
+PORT, APPLICATION = 8097, 8098
+
+SERVER = """
+import sys
+from socketserver import ThreadingMixIn
+from wsgiref.simple_server import WSGIServer, make_server
+from mysite.wsgi import application
+
+class Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+make_server("127.0.0.1", int(sys.argv[1]), application, Server).serve_forever()
+"""
+
+UNIT = """\
+[Service]
+User={user}
+WorkingDirectory={root}/current/source/django/projects
+Environment=PATH={root}/current/env/bin:/usr/bin:/bin PYTHONDONTWRITEBYTECODE=1
+Environment=PYTHONPATH={root}/current/source/django/projects
+ExecStart={root}/current/env/bin/python {root}/server.py {port}
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+SITE = """\
+server {{
+    listen {web};
+    server_name localhost;
+    location /static/ {{ alias {root}/current/static/; }}
+    location / {{
+        if (-f {root}/state/maintenance.html) {{ return 503; }}
+        proxy_set_header Host localhost;
+        proxy_pass http://127.0.0.1:{application};
+    }}
+    error_page 503 @maintenance;
+    location @maintenance {{ root {root}/state; rewrite ^ /maintenance.html break; }}
+}}
+"""
+
+
+@dataclass
+class Served:
+    """The instance."""
+
+    root: Path
+    program: str
+    release: Callable[..., Release]
+    template: Callable[..., str]
+    made: dict[str, Path] = field(default_factory=dict)
+
+    @property
+    def state(self) -> Path:
+        return self.root / "state"
+
+    def install(self) -> None:
+        """Define unit and web site."""
+        self.root.chmod(0o755)
+        self.state.mkdir(exist_ok=True)
+        (self.root / "server.py").write_text(SERVER)
+        Path(f"/etc/systemd/system/{SERVICE}.service").write_text(
+            UNIT.format(user=SERVICE_USER, root=self.root, port=APPLICATION)
+        )
+        Path(f"/etc/nginx/sites-enabled/{SERVICE}").write_text(
+            SITE.format(root=self.root, web=PORT, application=APPLICATION)
+        )
+        run(["systemctl", "daemon-reload"])
+        run(["systemctl", "restart", "nginx"])
+
+    def remove(self) -> None:
+        """Take it all away."""
+        run(["systemctl", "stop", SERVICE], check=False)
+        run(["systemctl", "disable", "--quiet", f"{SERVICE}-recover"], check=False)
+        for path in (f"/etc/nginx/sites-enabled/{SERVICE}", *map(str, Path("/etc/systemd/system").glob(f"{SERVICE}*"))):
+            shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
+        run(["systemctl", "daemon-reload"])
+        run(["systemctl", "restart", "nginx"])
+        self.drop_databases()
+        shutil.rmtree(self.root)
+
+    def prepare(self, version: str) -> Path:
+        """Return the folder of a release that is ready to serve, made once."""
+        if version not in self.made:
+            release = self.release(version, DATABASE)
+            folder = release.source.parent
+            os.symlink(release.env, folder / "env")
+            release.manage("collectstatic", "--noinput")
+            commit = run(["git", "-C", str(release.source), "-c", "safe.directory=*", "rev-parse", "HEAD"]).stdout
+            about = {"version": version, "commit": commit.strip(), "describe": self.describe(release)}
+            (folder / "release.json").write_text(json.dumps(about))
+            self.made[version] = folder
+        return self.made[version]
+
+    def describe(self, release: Release) -> str:
+        return run(["git", "-C", str(release.source), "-c", "safe.directory=*", "describe"]).stdout.strip()
+
+    def drop_databases(self) -> None:
+        for name in self.databases():
+            drop_database(name)
+
+    def databases(self) -> set[str]:
+        """Return the live database and those beside it."""
+        return set(psql("postgres", f"SELECT datname FROM pg_database WHERE datname LIKE '{DATABASE}%'").splitlines())
+
+    def reset(self, version: str = OLD) -> None:
+        """Let this release serve fresh data, with nothing left of an upgrade."""
+        run(["systemctl", "stop", SERVICE, f"{SERVICE}-upgrade-undo", f"{SERVICE}-upgrade"], check=False)
+        shutil.rmtree(self.state)
+        self.state.mkdir()
+        self.drop_databases()
+        psql("postgres", f'CREATE DATABASE "{DATABASE}" OWNER {ROLE} TEMPLATE "{self.template(version, 1000)}"')
+        self.point(version)
+        run(["systemctl", "start", SERVICE])
+        self.wait(lambda: self.get("/version")[0] == 200)
+
+    def point(self, version: str) -> None:
+        current = self.root / "current"
+        current.unlink(missing_ok=True)
+        current.symlink_to(self.prepare(version))
+
+    def get(self, page: str) -> tuple[int, str]:
+        """Get a page through the web server."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{PORT}{page}", timeout=20) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    def options(self, **more: Any) -> dict[str, Any]:
+        """Return what the module is told."""
+        return {
+            "login_db": DATABASE, "current": str(self.root / "current"), "state_dir": str(self.state),
+            "services": [SERVICE], "project_user": SERVICE_USER, "web": f"127.0.0.1:{PORT}",
+            "direct": [f"127.0.0.1:{APPLICATION}"], "program": self.program, "maintenance": "<p>back soon",
+            "requested_by": "the test", **more,
+        }  # fmt: skip
+
+    def upgrade(self, version: str = NEW, check: bool = False, **more: Any) -> Run:
+        """Run the module."""
+        options = self.options(release=str(self.prepare(version)), **more)
+        return run_module("upgrade_switch", check=check, diff=True, **options)
+
+    def history(self) -> list[dict[str, Any]]:
+        """Return the lines of the history."""
+        return [json.loads(line) for line in (self.state / "upgrade-history.jsonl").read_text().splitlines()]
+
+    def hook(self, script: str) -> str:
+        """Write a hook; ``$1`` is the phase."""
+        path = self.root / "hook"
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+        return str(path)
+
+    def wait(self, condition: Callable[[], bool], seconds: float = 60) -> None:
+        """Wait until it is so."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, run(["journalctl", "-n", "60", "--no-pager"]).stdout
+            time.sleep(0.2)
+
+    def assert_serves(self, version: str = OLD, treenodes: int = 1000) -> None:
+        """Whatever happened: this release serves these data, and nothing is under way."""
+        self.wait(lambda: not (self.state / "upgrade.json").exists())
+        self.wait(lambda: self.get("/version")[0] == 200)
+        assert json.loads(self.get("/version")[1])["SERVER_VERSION"] == version
+        status, page = self.get("/")
+        assert status == 200, page
+        assert self.get(page.split('<link rel="stylesheet" href="')[1].split('"')[0])[0] == 200
+        assert psql(DATABASE, "SELECT count(*) FROM ONLY treenode") == str(treenodes)
+        migrated = psql(DATABASE, "SELECT count(*) FROM django_migrations WHERE name LIKE '0006_add_deep%'")
+        assert migrated == ("0" if version == OLD else "1")
+        assert not (self.state / "maintenance.html").exists()
+        assert not Path(f"/run/catmaid-admin/{SERVICE}.start").exists()
+        assert run(["systemctl", "is-active", SERVICE]).stdout.strip() == "active"
+        assert not any(name.endswith(".unfinished") for name in self.databases())
