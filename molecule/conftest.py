@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,19 +57,6 @@ class Instance:
     def databases(self) -> set[str]:
         """Return the names of the instance's databases, the live one and those beside it."""
         return set(self.sql("SELECT datname FROM pg_database WHERE datname LIKE 'catmaid%'", "postgres").splitlines())
-
-    def power_fails(self) -> None:
-        """Let the host die in this moment, and boot it again."""
-        group, here = os.environ["CATMAID_HOSTS"], INVENTORY.parents[2] / "tests/hosts"
-        name = f"{group}-{self.name.rpartition('-')[2]}"
-        ssh = ["ssh", "-F", os.environ["CATMAID_SSH_CONFIG"]]
-        subprocess.run([*ssh, "-O", "exit", self.name], check=False, capture_output=True)
-        script = f"source {here}/lib.sh; podman kill {name}; podman start {name}; {here}/up {group}"
-        subprocess.run(["bash", "-c", script], check=True, capture_output=True)
-        booted = [*ssh, "-o", "ConnectTimeout=5", self.name, "systemctl is-system-running --wait; true"]
-        deadline = time.monotonic() + 120
-        while subprocess.run(booted, check=False, capture_output=True).returncode:
-            assert time.monotonic() < deadline, f"{name} does not boot"
 
     def is_in_maintenance(self) -> bool:
         """Tell whether visitors see the maintenance page."""

@@ -65,24 +65,6 @@ def test_the_first_failure_stops_all_further_hosts(instances, play):
     serves_as_before(first)
 
 
-def test_power_fails_in_a_migration(instances, play):
-    """The host boots, and serves what it served before, with nobody's help."""
-    (host, other) = instances
-    host.sql("ALTER DATABASE catmaid SET catmaid.slow_seconds = 300")
-    running = play.start("upgrade", "--limit", host.name, catmaid_version="2030.12.21")
-    deadline = time.monotonic() + 180
-    while host.sql(SLEEPING) == "0":
-        assert time.monotonic() < deadline and running.poll() is None
-        time.sleep(0.5)
-    host.power_fails()
-    assert play.finish(running).rc != 0
-    serves_as_before(host)
-    host.sql("ALTER DATABASE catmaid RESET catmaid.slow_seconds")
-    history = host.run("tail -n 1 /var/lib/catmaid/upgrade-history.jsonl")
-    assert json.loads(history)["result"] == "undone"
-    serves_as_before(other)
-
-
 def test_an_upgrade_is_taken_back(instances, play):
     """Nobody has written anything since."""
     assert play("upgrade", catmaid_version="dev").rc == 0
