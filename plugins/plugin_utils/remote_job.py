@@ -17,6 +17,7 @@ GONE = "gone"
 STOP_WITHIN = 12  # seconds between asking it to end and ending it
 PAUSE = 0.2
 
+# No line break at the end of these: Ansible puts "&& sleep 0" behind them.
 # async_wrapper writes this file whole or not at all: first that the job was started, in the end what the module said.
 # A job whose file says the first but that has no process any more, neither module nor wrapper, will never end.
 LOOK = """
@@ -32,8 +33,7 @@ for _ in {looks}; do
 done
 echo {token} "$state"
 if [ "$state" = {running} ]; then cat {progress} 2>/dev/null; else cat {results} 2>/dev/null; fi
-echo
-"""
+echo"""
 # The module first: it ends what it has started, and removes what it has written. The wrapper would tell nobody. Who
 # is interrupted while it starts does not know the job's name yet, so it is read from the wrapper's arguments.
 STOP = """
@@ -46,8 +46,7 @@ for _ in {looks}; do [ -n "$(module)" ] || break; sleep {pause}; done
 kill -KILL $(all) 2>/dev/null
 sleep {pause}
 [ -z "$name" ] || rm -f {folder}/"$name".*
-[ -n "$(all)" ] || echo {token} stopped
-"""
+[ -n "$(all)" ] || echo {token} stopped"""
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,9 @@ Start = Callable[[str], Job]
 
 
 def shell(script: str) -> str:
-    return subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=False).stdout
+    """Run it as Ansible does on a terminal: with a word behind it, and with complaints among what it prints."""
+    argv = ["/bin/sh", "-c", f"{script} && sleep 0"]
+    return subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False).stdout
 
 
 def look(job: Job, wait: float = 0.2) -> remote_job.Seen | None:
@@ -91,6 +93,13 @@ def test_gives_back_what_the_module_said_if_ansible_cannot_read_it(start: Start)
     assert seen.state == DONE
     output = remote_job.output(seen.content)
     assert output == {"stdout": "half a {\n", "stderr": "and a reason\n", "rc": 1}
+
+
+def test_the_shell_has_nothing_to_complain_of(start: Start) -> None:
+    job = start("print('{}')")
+
+    for script in (job.look(0.2), job.clean(), job.stop()):
+        assert "syntax" not in shell(script).lower()
 
 
 def test_stops_a_job_which_cleans_up_behind_itself(start: Start, tmp_path: Path) -> None:
