@@ -13,19 +13,19 @@ STARTED = "systemctl show --value --property ActiveEnterTimestampMonotonic catma
 
 
 def test_who_traces_is_named_and_goes_on(instances, play):
-    started = [instance.run(STARTED) for instance in instances]
+    before = [(instance.run(STARTED), instance.databases()) for instance in instances]
     options = {"catmaid_version": NEXT, "catmaid_upgrade_backup": False, "catmaid_upgrade_guard_idle": 60}
     for guard in ("abort", "wait"):
         for instance in instances:
             instance.sql(TRACE)
         result = play("upgrade", **options, catmaid_upgrade_guard=guard, catmaid_upgrade_guard_wait=0)
         assert result.rc != 0
-        for instance, since in zip(instances, started):
+        for instance, (since, databases) in zip(instances, before):
             who = instance.sql(WORKER)
             assert f"People work with CATMAID: {who} made" in result.messages(instance.name)
             assert "Nothing was stopped" in result.messages(instance.name)
             assert instance.version() == "2030.06.20" and instance.run(STARTED) == since
-            assert instance.databases() == {"catmaid"}
+            assert instance.databases() == databases
 
 
 def test_uwsgi_is_asked_where_it_is_said_to_be(instances, play):
