@@ -69,6 +69,7 @@ def kind(path: str) -> str:
         return SCRIPT
     if _is_archive(packed.beginning(path, 262)):
         raise CatmaidError(doing, "it is an archive of pg_dump that was compressed once more", "Decompress it first.")
+    packed.check(path)
     raise CatmaidError(
         doing,
         "it is no archive of pg_dump, and no file of SQL that pg_dump wrote",

@@ -33,7 +33,8 @@ _OPENERS: dict[bytes, Callable[[IO[bytes]], Any]] = {
 class Stream:
     """The decompressed bytes of a file. Whatever is wrong with them is a :class:`CatmaidError`."""
 
-    def __init__(self, path: str, file: IO[bytes]) -> None:
+    def __init__(self, path: str, file: IO[bytes], packed: bool = True) -> None:
+        self.packed = packed
         self._path = path
         self._file = file
 
@@ -61,7 +62,7 @@ def opened(path: str) -> Iterator[Stream]:
             with opener(file) as unpacked:
                 yield Stream(path, unpacked)
         else:
-            yield Stream(path, file)
+            yield Stream(path, file, packed=False)
 
 
 def _file(path: str) -> IO[bytes]:
@@ -81,6 +82,13 @@ def beginning(path: str, size: int) -> bytes:
                 break
             found += block
     return found[:size]
+
+
+def check(path: str) -> None:
+    """Read all of a compressed file: one that is damaged may give something else before it tells so."""
+    with opened(path) as stream:
+        while stream.packed and stream.read():
+            pass
 
 
 def text(path: str) -> str:
