@@ -43,8 +43,8 @@ PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 ENGINE = "plugins/module_utils/engine"
 # In the environment of a lane's process: where it leaves its results.
 RESULTS = "CATMAID_STEP_RESULTS"
-# How a line begins in which pytest names a failed test, or Ansible a failed task.
-COMPLAINT = re.compile(r"(FAILED|ERROR) |fatal: ")
+# How a line begins in which pytest names a failed test, also within a task of Molecule's, or Ansible a failed task.
+COMPLAINT = re.compile(r"[\s\"'-]*(FAILED|ERROR) |fatal: ")
 MOST_COMPLAINTS = 10
 # What users get. Some rules of ansible-test make sense in plugins alone, so our own linters check the rest.
 SHIPPED = ("changelogs/", "meta/", "playbooks/", "plugins/", "roles/")

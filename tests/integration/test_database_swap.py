@@ -133,7 +133,7 @@ def test_swaps_while_clients_come_back_all_the_time(
     assert seen == sorted(seen, key=[old, new].index)  # first the old one only, then the new one only
     # Nobody but those who were ended, or who asked in the very moment of the renames, was sent away.
     for message in refused:
-        assert any(text in message for text in ("terminating connection", "does not exist", "server closed"))
+        assert any(text in message for text in ("terminating connection", "does not exist", "server closed")), message
 
 
 def test_changes_nothing_when_it_fails_halfway(database: str, replacement: str, unused: Unused) -> None:

@@ -60,6 +60,13 @@ UPDATE connector SET location_y = location_y + 2 WHERE id = (SELECT id FROM conn
 DELETE FROM treenode_connector WHERE id = (SELECT max(id) FROM treenode_connector);
 """
 
+# Somebody who writes first what others write last.
+REVERSED = """
+UPDATE connector SET location_y = location_y + 2 WHERE id = (SELECT max(id) FROM connector);
+SELECT pg_sleep(0.1);
+UPDATE treenode SET location_x = location_x + 5 WHERE id = (SELECT max(id) FROM treenode);
+"""
+
 
 @pytest.fixture
 def live(double_release: Callable[..., Any], double_database: Callable[..., str]) -> Callable[..., Instance]:
@@ -124,6 +131,16 @@ def test_everybody_goes_on_and_nothing_is_lost(live: Callable[..., Instance]) ->
     assert psql(here.database, f"SELECT {TWINS}") == "f"
     psql(here.database, TRACE)  # triggers find the new tables
     assert not here.check("rebuild_materializations", materializations=["edges"])["changed"]
+
+
+def test_nobody_is_ended_for_writing_in_another_order(live: Callable[..., Instance]) -> None:
+    here = live(1000)
+    with repeating(here.database, REVERSED) as worked:
+        rebuild(here)
+    assert worked[0] > 0
+    ours = contents(here.database)
+    here.release.manage("catmaid_rebuild_edge_table", input="y\n")
+    assert contents(here.database) == ours
 
 
 def test_viewers_and_writers_go_on_while_the_tables_are_built(live: Callable[..., Instance]) -> None:

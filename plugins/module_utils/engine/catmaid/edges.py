@@ -27,13 +27,14 @@ from .geometry import DERIVATIONS, known
 from .materializations import GEOMETRY
 
 INSUFFICIENT_PRIVILEGE, DEADLOCK, QUERY_CANCELED = "42501", "40P01", "57014"  # SQLSTATE
-LOCKED = (LOCK_NOT_AVAILABLE, QUERY_CANCELED)
+LOCKED = (LOCK_NOT_AVAILABLE, QUERY_CANCELED, DEADLOCK)
 SESSIONS = 2
 # A viewer who comes while we ask for the exchange waits behind us for so long at most; then we let them through.
 ASK_MS, PATIENT_ASK_MS = 800, 1200
 PAUSE = 0.2
 ASKING = 3
 BREATHER = 1.0
+LET_GO = 0.6  # less than deadlock_timeout
 COSTS = {"gist": 5.0}  # against filling a table; other indexes cost less than that
 CHEAP = 0.5
 
@@ -130,26 +131,51 @@ def _step(free: list[Any], name: str, statement: str, *, cost: float, after: str
 def _try_to_exchange(connection: Any, lock_timeout: int) -> None:
     """Exchange. Who stands in the way for longer than a moment does not keep writers waiting: all begins anew then."""
     deadline = time.monotonic() + lock_timeout
+    with connection.cursor() as cursor:
+        referred = sorted(twin.referred(cursor, GEOMETRY))
+    sources = {f"public.{source}" for table in GEOMETRY for source in DERIVATIONS[table].sources} | set(referred)
+    connection.commit()
+    # Most of what tracers do writes treenodes first.
+    order = sorted(sources, key=lambda table: (table != "public.treenode", table))
     while True:
         try:
             with connection.cursor() as cursor:
-                _exchange(cursor)
+                _stop_writers(cursor, order, lock_timeout)
+                _exchange(cursor, referred)
             connection.commit()
             return
         except Exception as error:
             connection.rollback()
-            if getattr(error, "pgcode", "") not in (*LOCKED, DEADLOCK):
+            if getattr(error, "pgcode", "") not in LOCKED:
                 raise
             if lock_timeout and time.monotonic() >= deadline:
                 raise
             time.sleep(BREATHER)
 
 
-def _exchange(cursor: Any) -> None:
-    # Writers of what the tables are made from wait from here on; in one order, whoever else does so.
-    referred = sorted(twin.referred(cursor, GEOMETRY))
-    sources = {f"public.{source}" for table in GEOMETRY for source in DERIVATIONS[table].sources} | set(referred)
-    cursor.execute(f"LOCK TABLE {', '.join(sorted(sources))} IN SHARE ROW EXCLUSIVE MODE")
+def _stop_writers(cursor: Any, order: list[str], lock_timeout: int) -> None:
+    """Let writers of these tables wait from here on; those who are writing finish first.
+
+    Somebody who has written one table may be about to write another, which we have already: for him we let go, sooner
+    than PostgreSQL would call it a deadlock and end his work, and begin with the table that he has the next time. While
+    we wait for the first one there is no such danger, so it gets the whole patience.
+    """
+    deadline = 0.0
+    for table in list(order):
+        if deadline:
+            left = max(1, round(1000 * (deadline - time.monotonic())))
+            cursor.execute(f"SET LOCAL lock_timeout = '{left}ms'")
+        try:
+            cursor.execute(f"LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE")
+        except Exception:
+            order.remove(table)
+            order.insert(0, table)
+            raise
+        deadline = deadline or time.monotonic() + LET_GO
+    cursor.execute(f"SET LOCAL lock_timeout = '{lock_timeout}s'")
+
+
+def _exchange(cursor: Any, referred: Sequence[str]) -> None:
     for table in GEOMETRY:
         _catch_up(cursor, table)
         twin.complete(cursor, table)
