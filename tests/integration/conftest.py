@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +15,18 @@ from ansible_collections.catmaid.admin.plugins.module_utils.engine.postgres.serv
 from tests.integration import support
 
 pytest_plugins = [f"tests.integration.{name}" for name in ("double_fixtures", "cluster_fixtures", "offsite", "cli")]
+
+FOLDER = "tests/integration"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is tested in the other image, when all tests run. Who names a file gets all that is in it."""
+    if [argument for argument in config.args if argument != FOLDER]:
+        return
+    image = platform.freedesktop_os_release()["VERSION_CODENAME"]
+    left = [item for item in items for marker in item.iter_markers("once") if marker.args != (image,)]
+    config.hook.pytest_deselected(items=left)
+    items[:] = [item for item in items if item not in left]
 
 
 @pytest.fixture

@@ -21,6 +21,8 @@ from tests.integration.offsite import SECRET, Account, Key, Store
 from tests.integration.support import Run, run_module
 from tests.integration.test_pg_dump import backups, dump
 
+pytestmark = pytest.mark.once("bookworm")
+
 PLAIN = {"encrypt": False}
 
 

@@ -21,6 +21,8 @@ from tests.integration.test_backup_copy import PLAIN, copy
 from tests.integration.test_backup_fetch import temporary
 from tests.integration.test_pg_dump import dump
 
+pytestmark = pytest.mark.once("bookworm")
+
 # What no client repeats.
 ERROR = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 

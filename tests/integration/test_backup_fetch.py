@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.backups import store
 
 from tests.integration import support
@@ -19,6 +20,8 @@ from tests.integration.offsite import ACCESS, SECRET, Account, Key, Store
 from tests.integration.support import Run, run_module
 from tests.integration.test_backup_copy import PLAIN, copy
 from tests.integration.test_pg_dump import dump
+
+pytestmark = pytest.mark.once("bookworm")
 
 
 def fetch(database: str, dest: str, target: dict[str, Any], **more: Any) -> Run:

@@ -16,6 +16,8 @@ from tests.integration import support
 from tests.integration.support import Run, finish_module, run_module
 from tests.integration.test_pg_dump import dump
 
+pytestmark = pytest.mark.once("bookworm")
+
 
 @pytest.fixture
 def made(database: str, dest: str) -> dict[str, Any]:

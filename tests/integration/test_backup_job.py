@@ -27,6 +27,8 @@ from tests.integration.support import CHECKOUT, run_module, sql
 from tests.integration.test_pg_dump import backups
 from tests.integration.test_pg_dump_faults import INCOMPRESSIBLE, wait_for
 
+pytestmark = pytest.mark.once("bookworm")
+
 HOOKS = CHECKOUT / "examples/hooks"
 
 

@@ -24,6 +24,8 @@ from tests.integration.support import Run, run_module
 from tests.integration.test_pg_dump import dump
 from tests.integration.test_pg_dump_faults import wait_for
 
+pytestmark = pytest.mark.once("bookworm")
+
 NO_RULE = {f"keep_{rule}": 0 for rule in ("last", "daily", "weekly", "monthly")}
 
 

@@ -13,6 +13,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.backups import store
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.postgres.server import Server
 
@@ -22,6 +23,8 @@ from tests.integration.support import run_module
 from tests.integration.test_backup_job import remembering, told
 from tests.integration.test_pg_dump import backups
 from tests.integration.test_pg_dump_faults import wait_for
+
+pytestmark = pytest.mark.once("bookworm")
 
 
 def test_a_login_that_fails_is_noted_and_watched(

@@ -16,6 +16,8 @@ import pytest
 from tests.integration.double_fixtures import run
 from tests.integration.instances import finish, start
 
+pytestmark = pytest.mark.once("trixie")
+
 SETTINGS = "django/projects/mysite/settings.py"
 Do = Callable[..., dict[str, Any]]
 

@@ -8,8 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.integration.double_fixtures import Release, run
 from tests.integration.instances import finish, start
+
+pytestmark = pytest.mark.once("trixie")
 
 MODULE = "collectstatic"
 

@@ -19,6 +19,8 @@ import pytest
 from tests.integration.cli import Program, configure
 from tests.integration.support import CHECKOUT, run_module
 
+pytestmark = pytest.mark.once("bookworm")
+
 ENGINE = "ansible_collections/catmaid/admin/plugins/module_utils/engine"
 
 

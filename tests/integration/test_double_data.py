@@ -11,6 +11,8 @@ import pytest
 
 from tests.integration.double_fixtures import Release, fingerprint, generate, psql
 
+pytestmark = pytest.mark.once("trixie")
+
 Databases = Callable[..., str]
 
 MATERIALIZED = ("treenode_edge", "treenode_connector_edge", "connector_geom")

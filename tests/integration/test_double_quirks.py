@@ -15,6 +15,8 @@ import pytest
 
 from tests.integration.double_fixtures import ROLE, Release, fingerprint, psql, run, wait_for
 
+pytestmark = pytest.mark.once("trixie")
+
 MATERIALIZED = ("treenode_edge", "treenode_connector_edge", "connector_geom")
 TRIGGERS = "SELECT count(*) FROM pg_trigger WHERE tgname LIKE '%history_reg'"
 

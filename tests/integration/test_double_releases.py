@@ -18,6 +18,8 @@ import pytest
 
 from tests.integration.double_fixtures import DOUBLE, Release, fingerprint, parsed, psql, run
 
+pytestmark = pytest.mark.once("trixie")
+
 SOURCES = ("treenode", "connector", "treenode_connector", "review", "class_instance", "treenode__history")
 REVIEWS = "SELECT count(*) FROM review"
 

@@ -26,6 +26,8 @@ from tests.integration.instances import Instance, snapshot
 from tests.integration.test_backup_job import remembering, told
 from tests.integration.test_pg_dump_faults import wait_for
 
+pytestmark = pytest.mark.once("bookworm")
+
 BROKEN = "broken-start"
 NEWER = "2030.06.20"
 TREENODES = 3000

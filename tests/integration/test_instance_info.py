@@ -15,6 +15,8 @@ from ansible_collections.catmaid.admin.plugins.module_utils.engine.errors import
 from tests.integration.double_fixtures import PASSWORD, ROLE, Release, psql, run
 from tests.integration.instances import HISTORY_TRIGGERS, Instance, session_that_runs, without_history
 
+pytestmark = pytest.mark.once("trixie")
+
 Releases = Callable[..., Release]
 Databases = Callable[..., str]
 

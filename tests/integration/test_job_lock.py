@@ -20,6 +20,8 @@ from tests.integration.support import Run, run_module
 from tests.integration.test_pg_dump import backups, dump
 from tests.integration.test_pg_dump_faults import wait_for
 
+pytestmark = pytest.mark.once("bookworm")
+
 
 @pytest.fixture
 def lock(database: str) -> Iterator[Callable[..., Run]]:

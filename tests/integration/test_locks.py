@@ -25,6 +25,8 @@ from ansible_collections.catmaid.admin.plugins.module_utils.engine.postgres.serv
 
 from tests.integration import support
 
+pytestmark = pytest.mark.once("bookworm")
+
 HOLD = """
 import sys, time
 from ansible_collections.catmaid.admin.plugins.module_utils.engine import locks

@@ -17,6 +17,8 @@ from tests.integration.double_fixtures import SERVICE_USER, Release, drop_databa
 from tests.integration.support import run_module
 from tests.integration.test_pg_restore import foreign
 
+pytestmark = pytest.mark.once("trixie")
+
 OLD, NEW = "2030.01.15", "2030.06.20"
 
 Releases = Callable[..., Release]

@@ -18,6 +18,8 @@ from tests.integration.cli import Program, configure
 from tests.integration.cluster_fixtures import Cluster
 from tests.integration.support import run_module, sql
 
+pytestmark = pytest.mark.once("bookworm")
+
 SESSIONS = """
 CREATE TABLE django_session (session_key text);
 INSERT INTO django_session SELECT n FROM generate_series(1, 1000) n;

@@ -7,8 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from tests.integration.double_fixtures import Release, psql
 from tests.integration.instances import Instance
+
+pytestmark = pytest.mark.once("trixie")
 
 MODULE = "superuser"
 USER = {"username": "o'brien", "email": "admin@example.org", "password": "pass \"word' \\\\1"}

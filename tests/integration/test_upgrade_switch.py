@@ -22,6 +22,8 @@ from tests.integration.instances import session_that_runs
 from tests.integration.support import run_module, start_module
 from tests.integration.upgrading import DATABASE, NEW, OLD, SERVICE, Served
 
+pytestmark = pytest.mark.once("trixie")
+
 KILL = f"systemctl kill --kill-whom=main --signal=KILL {SERVICE}-upgrade"
 
 
