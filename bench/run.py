@@ -20,16 +20,18 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench import backup_report, restore_report
+from bench import backup_report, restore_report, upgrade_plays, upgrade_report
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "catmaid.admin" / "bench"
 # A job is a program on the host that prints a line of JSON for each run, and what to make of the lines.
-JOBS = {"backup": backup_report, "restore": restore_report}
+JOBS = {"backup": backup_report, "restore": restore_report, "upgrade": upgrade_report}
 FOLDER = "/opt/ansible_collections/catmaid/admin"
 ON_HOST = f"env --chdir={FOLDER} PYTHONPATH=/opt:{FOLDER} PYTHONPYCACHEPREFIX=/var/tmp/pycache python3"
 
@@ -56,25 +58,36 @@ def main() -> int:
 def _measure(job: str, image: str, sizes: list[int], repetitions: str) -> list[dict[str, Any]]:
     group = f"catmaid-bench-{os.getpid()}"
     CACHE.mkdir(parents=True, exist_ok=True)
-    try:
-        ssh = _start(group, image)
-        runs = []
-        for size in sizes:
-            _say(f"{image}: a database with {size} treenodes")
-            _call([*ssh, f"{ON_HOST} -m bench.fill bench{size} {size} /var/cache/catmaid-bench"])
-            _say(f"{image}: {job}, {repetitions} rounds")
-            output = _call([*ssh, f"{ON_HOST} -m bench.{job} bench{size} {repetitions}"])
-            for line in output.splitlines():
-                runs.append({"image": image, "treenodes": size, **json.loads(line)})
-        return runs
-    finally:
-        subprocess.run([CHECKOUT / "tests/hosts/down", group], check=False, stdout=subprocess.DEVNULL)
+    with tempfile.TemporaryDirectory(prefix="catmaid-bench-") as folder:
+        os.chmod(folder, 0o755)  # what the host sees of it is read by its service user
+        try:
+            ssh = _start(group, image, upgrade_plays.repository(Path(folder)))
+            site = upgrade_plays.Site(Path(folder), ssh, ON_HOST) if job == "upgrade" else None
+            if site:
+                site.install()
+            runs = []
+            for size in sizes:
+                _say(f"{image}: a database with {size} treenodes")
+                _call([*ssh, f"{ON_HOST} -m bench.fill bench{size} {size} /var/cache/catmaid-bench"])
+                _say(f"{image}: {job}, {repetitions} rounds")
+                measured = (
+                    site.rounds(f"bench{size}", int(repetitions)) if site else _lines(ssh, job, size, repetitions)
+                )
+                runs += [{"image": image, "treenodes": size, **run} for run in measured]
+            return runs
+        finally:
+            subprocess.run([CHECKOUT / "tests/hosts/down", group], check=False, stdout=subprocess.DEVNULL)
 
 
-def _start(group: str, image: str) -> list[str]:
+def _lines(ssh: list[str], job: str, size: int, repetitions: str) -> Iterator[dict[str, Any]]:
+    for line in _call([*ssh, f"{ON_HOST} -m bench.{job} bench{size} {repetitions}"]).splitlines():
+        yield json.loads(line)
+
+
+def _start(group: str, image: str, volume: str) -> list[str]:
     import ansible
 
-    volumes = f"{Path(ansible.__file__).parent}:/opt/ansible:ro {CACHE}:/var/cache/catmaid-bench"
+    volumes = f"{Path(ansible.__file__).parent}:/opt/ansible:ro {CACHE}:/var/cache/catmaid-bench {volume}"
     started = subprocess.run(
         [CHECKOUT / "tests/hosts/up", group, image],
         check=True,

@@ -110,7 +110,7 @@ class Journey:
         self.write_site(started.stdout.split()[-1])
         return self.on_host("echo $(. /etc/os-release; echo $PRETTY_NAME), PostgreSQL $(ls /usr/lib/postgresql)")
 
-    def write_site(self, ssh_config: str) -> None:
+    def write_site(self, ssh_config: str, **more: str) -> None:
         """Write what a lab keeps: an inventory. And let Ansible find this checkout as the collection."""
         hosts = {f"catmaid-{self.image}": {"ansible_user": "root", "ansible_ssh_common_args": f"-F {ssh_config}"}}
         variables = {
@@ -118,6 +118,7 @@ class Journey:
             "catmaid_repository": self.repository,
             "catmaid_server_name": SITE,
             "catmaid_upgrade_notes_acknowledged": ACKNOWLEDGED,
+            **more,
         }
         site = {"catmaid": {"hosts": hosts, "vars": variables}}
         (self.folder / "inventory.yml").write_text(json.dumps(site), encoding="utf-8")

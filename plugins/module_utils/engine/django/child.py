@@ -47,7 +47,7 @@ class Channel:
         line = json.dumps(dict(values, event=event), default=str) + "\n"
         self.file.write(line)
         self.file.flush()
-        if event in ("start", "done"):
+        if event in ("start", "done", "ready"):
             os.write(2, b"\x1e" + line.encode())  # also at once, for who shows progress
 
 
@@ -91,10 +91,8 @@ def prepare(config: Config, settings: Any, scratch: str, channel: Channel) -> No
     """Turn the settings to the database that is meant, before Django reads them, and watch every connection."""
     default = settings.DATABASES["default"]
     elsewhere = turn(config, default)
-    options = dict(default.get("OPTIONS") or {})
-    options["options"] = " ".join(filter(None, [options.get("options"), pgoptions(config["session"])]))
-    options["application_name"] = config["application"]
-    default["OPTIONS"] = options
+    own = dict(default.get("OPTIONS") or {})
+    default["OPTIONS"] = options(config, own)
 
     if elsewhere or config["isolated"]:
         # What belongs to the running instance must not hear of work on another database, nor of a mere question.
@@ -132,8 +130,27 @@ def prepare(config: Config, settings: Any, scratch: str, channel: Channel) -> No
         return  # which is the same whatever the database
     from django.db import connection
 
+    if config.get("held"):
+        wait_for_turn(config, channel)
+        connection.settings_dict["OPTIONS"] = options(config, own)
     connection.ensure_connection()
     channel.send("proved", database=config["expected"][0])
+
+
+def options(config: Config, own: Dict[str, Any]) -> Dict[str, Any]:
+    """Return the options of the connection: those of the settings, how patient it is, and the name of the job."""
+    found = " ".join(filter(None, [own.get("options"), pgoptions(dict(config["session"], **config.get("more", {})))]))
+    return dict(own, options=found, application_name=config["application"])
+
+
+def wait_for_turn(config: Config, channel: Channel) -> None:
+    """Import all that will be needed, say so, and wait for what to do."""
+    ask(dict(config, source=config["held"]), channel, None)
+    channel.send("ready")
+    told = sys.stdin.readline()
+    if not told:
+        raise SystemExit("nobody wanted it")
+    config.update(json.loads(told))
 
 
 def turn(config: Config, default: Dict[str, Any]) -> bool:
@@ -148,7 +165,7 @@ def turn(config: Config, default: Dict[str, Any]) -> bool:
     if config["fallback"] and not leads_to(default, config["expected"]):
         elsewhere = True
         default.update(config["fallback"])
-        config["session"] = dict(config["session"], role=config["owner"])
+        config["more"] = {"role": config["owner"]}
     return elsewhere
 
 
@@ -351,31 +368,6 @@ def run_migrate(config: Config, channel: Channel, current: Any) -> Dict[str, Any
     return {}
 
 
-def run_command(config: Config, _channel: Channel, _current: Any) -> Dict[str, Any]:
-    """Run the first of the named commands that the release has; in one transaction when told so, so that a kill
-    leaves what was there before."""
-    from django.core.management import call_command, get_commands
-    from django.db import transaction
-
-    there = [name for name in config["names"] if name in get_commands()]
-    if not there:
-        raise LookupError("this release has no command " + " or ".join(config["names"]))
-    if config["atomic"]:
-        with transaction.atomic():
-            call_command(there[0], *config["args"], **config["options"])
-    else:
-        call_command(there[0], *config["args"], **config["options"])
-    return {}
-
-
-def make_superuser(config: Config, _channel: Channel, _current: Any) -> Dict[str, Any]:
-    """Make a superuser through the model, so that the project's own signals see it; createsuperuser would ask."""
-    from django.contrib.auth import get_user_model
-
-    get_user_model().objects.create_superuser(config["username"], config["email"], config["password"])
-    return {}
-
-
 def ask(config: Config, _channel: Channel, _current: Any) -> Any:
     """Ask the release something; how, is told by the source that came along."""
     scope = {"__name__": "catmaid_admin_ask"}  # type: Dict[str, Any]
@@ -388,8 +380,8 @@ OPERATIONS = {
     "code": ask,
     "plan": read_plan,
     "migrate": run_migrate,
-    "command": run_command,
-    "superuser": make_superuser,
+    "command": ask,
+    "superuser": ask,
     "pages": ask,
 }
 

@@ -18,9 +18,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .. import command
+from ..command import Result
 from ..errors import CatmaidError
 from ..postgres.server import Server
-from . import child, code, pages
+from . import child, code, imports, pages, running
+from .held import Held
 from .project import Project
 
 BOOTSTRAP = "import os; exec(compile(os.environ['CATMAID_ADMIN_CHILD'], 'catmaid.admin', 'exec'))"
@@ -82,6 +84,7 @@ class Runner:
     database: str
     folder: str = ""  # where children keep what is temporary, instead of the usual place
     _identity: Identity | None = field(default=None, repr=False)
+    _held: dict[str, Held] = field(default_factory=dict, repr=False)
 
     def identity(self) -> Identity:
         """Return what our own login sees of the database; asked once."""
@@ -148,6 +151,7 @@ class Runner:
             session=session(self.identity().server_version, lock_timeout),
             application=application,
             stdin=stdin,
+            source=_source(running.__name__.rpartition(".")[2]),
             names=list(names),
             args=list(args),
             options=options,
@@ -161,6 +165,7 @@ class Runner:
             f"making the superuser {username}",
             "superuser",
             session=session(self.identity().server_version, 10),
+            source=_source(running.__name__.rpartition(".")[2]),
             username=username,
             email=email,
             password=password,
@@ -183,6 +188,27 @@ class Runner:
         )
         return dict(events[-1]["value"])
 
+    def hold(self, operation: str) -> None:
+        """Start the child of "migrate" or "pages" now: it imports all it needs, and waits until that is asked for.
+
+        Raises when it cannot. Only then is the database asked for its identity again, and connected to.
+        """
+        doing = f"importing {self.project.path}"
+        session = {"default_transaction_read_only": "on", "lock_timeout": "10s"}
+        config = self._config(operation, session, isolated=operation == "pages")
+        config["held"] = _source(imports.__name__.rpartition(".")[2])
+        self._held[operation] = Held(lambda **more: self._start(doing, config, **more))
+        result = self._held[operation].wait()
+        if result:
+            del self._held[operation]
+            _outcome(doing, result, self)
+        self._identity = None
+
+    def let_go(self) -> None:
+        """End the children that nobody has asked for anything."""
+        while self._held:
+            self._held.popitem()[1].end()
+
     def _ask(self, doing: str, operation: str, **values: Any) -> dict[str, Any]:
         session = {"default_transaction_read_only": "on", "lock_timeout": "10s"}
         events, _output = self._run(doing, operation, session=session, isolated=True, **values)
@@ -202,10 +228,28 @@ class Runner:
     ) -> tuple[Events, str]:
         doing = f"{doing} of {self.project.path}"
         self.project.validate()
-        config: dict[str, Any] = {"settings": self.project.settings, "operation": operation, **values}
+        config = {**self._config(operation, session, isolated, application), **values}
+        if config["database"]:
+            doing = f"{doing} on database {self.database}"
+        seen = (lambda line: _progress(line, on_event)) if on_event else None
+        held = self._held.pop(operation, None)
+        if held:
+            return _outcome(doing, held.go(json.dumps(config), seen), self)
+        return _outcome(doing, self._start(doing, config, stdin=stdin, on_stderr=seen), self)
+
+    def _config(
+        self, operation: str, session: Mapping[str, str], isolated: bool, application: str = ""
+    ) -> dict[str, Any]:  # fmt: skip
+        """Return what the child is told, whatever it is to do."""
+        config: dict[str, Any] = {
+            "settings": self.project.settings,
+            "operation": operation,
+            "session": dict(session),
+            "isolated": isolated,
+            "database": "",
+        }
         if operation == "code":
-            config.update(database="", expected=[], owner="", fallback=None, place=None, session=dict(session))
-            config.update(application="catmaid.admin", isolated=isolated)
+            config.update(expected=[], owner="", fallback=None, place=None, application="catmaid.admin")
         elif operation != "settings":
             identity = self.identity()
             config.update(
@@ -214,11 +258,12 @@ class Runner:
                 owner=identity.owner,
                 fallback=_login(self.server),
                 place=_place(self.server) if self.project.follows_login else None,
-                session=dict(session),
                 application=application or f"catmaid.admin/{uuid.uuid4().hex[:8]}",
-                isolated=isolated,
             )
-            doing = f"{doing} on database {self.database}"
+        return config
+
+    def _start(self, doing: str, config: Mapping[str, Any], **more: Any) -> Result:
+        """Run a child to its end."""
         env = {
             **self.project.environment(),
             "CATMAID_ADMIN_CHILD": _source("child"),
@@ -226,20 +271,19 @@ class Runner:
         }
         if self.folder:
             env["TMPDIR"] = self.folder
-        if isolated:
-            env["PYTHONDONTWRITEBYTECODE"] = "1"  # a question leaves no files in the source code either
-        result = command.run(
-            [self.project.python, "-c", BOOTSTRAP, "catmaid.admin", operation],
+        if config["isolated"] and not config.get("held"):
+            # A question leaves no files in the source code. A release that is about to serve is compiled, though.
+            env["PYTHONDONTWRITEBYTECODE"] = "1"
+        return command.run(
+            [self.project.python, "-c", BOOTSTRAP, "catmaid.admin", config["operation"]],
             doing=doing,
             user=self.project.os_user,
             env=env,
             cwd=self.project.folder,
-            stdin=stdin,
             secrets=self.server.secrets,
             ok=None,
-            on_stderr=(lambda line: _progress(line, on_event)) if on_event else None,
+            **more,
         )
-        return _outcome(doing, result, self)
 
 
 def _outcome(doing: str, result: command.Result, runner: Runner) -> tuple[Events, str]:

@@ -17,7 +17,6 @@ from typing import Any
 from .. import files, locks
 from ..catmaid import south
 from ..django import migrations
-from ..django.shim import Runner
 from ..errors import CatmaidError, of_system
 from ..postgres import databases, identity
 from . import exchange, history, journal, phases, protection, request, units
@@ -38,10 +37,9 @@ def prepare(asked: Request) -> Job:
         )
     job = Job(asked, journal.new(asked))
     if asked.kind == UPGRADE:
-        runner = Runner(asked.project(asked.new), asked.server, asked.database)
         with asked.server.connect(asked.database) as connection:
             fake_first = south.fake_first(connection)
-        job.plan = migrations.plan(runner, fake_first=fake_first)
+        job.plan = migrations.plan(job.new, fake_first=fake_first)
         if job.plan.unknown:
             cause = f"the database has migrations that it lacks ({', '.join(job.plan.unknown)}): it is older"
             raise CatmaidError(doing, cause, "Upgrade to a newer release, or restore a backup of that one.")
@@ -61,6 +59,8 @@ def run(state_dir: str, say: Say) -> dict[str, Any]:
         try:
             _hold(stack, asked)
             job = prepare(asked)
+            stack.callback(job.new.let_go)
+            job.hold()
         except CatmaidError as error:
             if journal.load(state_dir) is None:
                 request.done(asked, keep=False)
@@ -106,7 +106,7 @@ def _forwards(job: Job, say: Say) -> None:
         say(f"{job.request.instance}: {phase.name}")
         phases.call_hook(job)
         phase.do(job)
-        job.journal.write()
+    job.journal.write()
 
 
 def _back(job: Job, error: CatmaidError, say: Say) -> dict[str, Any]:

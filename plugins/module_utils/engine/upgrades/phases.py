@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 
 from .. import command, files
+from ..catmaid import smoke
 from ..django import migrations
 from ..django.shim import Runner
 from ..errors import CatmaidError, of_system
@@ -33,6 +34,7 @@ class Job:
     request: Request
     journal: Journal
     boot: bool = False
+    runner: Runner | None = None
     plan: migrations.Plan | None = None
     extensions: list[str] = field(default_factory=list)
     way: str = COPY
@@ -42,7 +44,25 @@ class Job:
     @property
     def changes_database(self) -> bool:
         """Whether the database is another one afterwards."""
-        return bool(self.plan and (self.plan.steps or self.plan.unfinished)) or bool(self.extensions)
+        return self.migrates or bool(self.extensions)
+
+    @property
+    def migrates(self) -> bool:
+        """Whether Django has something to do."""
+        return bool(self.plan and (self.plan.steps or self.plan.unfinished))
+
+    @property
+    def new(self) -> Runner:
+        """The release that is to serve, and its database."""
+        if self.runner is None:
+            self.runner = Runner(self.request.project(self.request.new), self.request.server, self.request.database)
+        return self.runner
+
+    def hold(self) -> None:
+        """Let the new code be imported by those that will migrate and look at its pages, while the old one serves."""
+        if self.migrates:
+            self.new.hold("migrate")
+        self.new.hold("pages")
 
 
 @dataclass(frozen=True)
@@ -114,23 +134,26 @@ def migrate(job: Job) -> None:
     """Bring extensions and schema to what the new release wants."""
     request = job.request
     exchange.update_extensions(request, job.extensions)
-    if job.plan and (job.plan.steps or job.plan.unfinished):
-        runner = Runner(request.project(request.new), request.server, request.database)
-        outcome = migrations.run(runner, job.plan, lock_timeout=request.lock_timeout)
+    if job.plan and job.migrates:
+        # They import the code meanwhile. Nobody gets through to them yet: the web server shows its page.
+        job.since = units.now()
+        units.start(request.instance, units.web(request.services), wait=False)
+        outcome = migrations.run(job.new, job.plan, lock_timeout=request.lock_timeout)
         job.journal.facts["migrations"] = len(outcome.applied)
         job.journal.facts["migration_seconds"] = outcome.seconds
 
 
 def undo_migrate(job: Job) -> None:
+    undo_start(job)
     protection.bring_back(job.request, job.journal.facts)
 
 
 def start(job: Job) -> None:
     """Start all services, and meanwhile let the code answer in a process of its own."""
     request = job.request
-    job.since = units.now()
+    job.since = job.since or units.now()
     units.start(request.instance, request.services, wait=False)
-    verification.works(request, request.new)
+    smoke.live(job.new)
     units.start(request.instance, request.services)
 
 

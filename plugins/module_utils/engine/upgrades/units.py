@@ -10,6 +10,7 @@ so gone after a reboot. At boot a unit that comes before them finishes or undoes
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Sequence
 
@@ -21,6 +22,7 @@ UNITS = "/etc/systemd/system"
 PERMITS = "/run/catmaid-admin"
 DROP_IN = "catmaid-admin-upgrade.conf"
 MADE = "# Made by catmaid.admin for upgrades; see docs/upgrade.md of the collection.\n"
+WSGI = {"gunicorn", "uwsgi"}
 TRACEBACK = "Traceback (most recent call last)"
 
 CONDITION = """\
@@ -122,6 +124,17 @@ def install(instance: str, found: dict[str, str]) -> None:
         systemctl("enable", "--quiet", boot_unit(instance))
 
 
+def web(services: Sequence[str]) -> list[str]:
+    """Return those that are WSGI servers, which do nothing until they are asked for a page."""
+    return [name for name in services if WSGI & set(_programs(name))]
+
+
+def _programs(name: str) -> list[str]:
+    """Return the names of the programs that a unit starts."""
+    told = systemctl("show", "--property=ExecStart", "--value", unit(name), ok=None)
+    return [os.path.basename(path) for path in re.findall(r"path=(\S+)", told)]
+
+
 def stop(services: Sequence[str]) -> None:
     """Stop all of them, what starts last first."""
     for name in reversed(services):
@@ -134,6 +147,8 @@ def start(instance: str, services: Sequence[str], *, wait: bool = True) -> None:
     with open(permit(instance), "w", encoding="utf-8"):
         pass
     names = [unit(name) for name in services]
+    if not names:
+        return
     systemctl("reset-failed", *names, ok=None)
     if not wait:
         systemctl("start", "--no-block", *names)

@@ -13,9 +13,7 @@ from collections.abc import Callable
 from http.client import HTTPConnection, HTTPException
 from typing import Any
 
-from ..catmaid import smoke
 from ..django import migrations
-from ..django.shim import Runner
 from ..errors import CatmaidError
 from . import units
 from .request import Release, Request
@@ -75,11 +73,6 @@ def served(request: Request, release: Release, address: str, *, static: bool) ->
         raise CatmaidError(doing, "the start page names no static file")
     if static and get(address, request.site, found.group())[0] != 200:
         raise CatmaidError(doing, f"the static file {found.group()} is not served")
-
-
-def works(request: Request, release: Release) -> None:
-    """Raise unless the code answers with rows of the database, in a process of its own that cannot write."""
-    smoke.live(Runner(request.project(release), request.server, request.database))
 
 
 def migrated(request: Request, expected: set[str]) -> None:

@@ -1,0 +1,94 @@
+# Copyright (c) 2026, catmaid.admin contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Run beside run.py: upgrade an instance on a test host as documented and by the collection's playbooks, in turns."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from tests.double import build
+from tests.integration.double_fixtures import PASSWORD, ROLE
+from tests.journey import Journey
+
+OLD, NEW = "2030.01.15", "2030.06.20"
+VOLUME = "/srv/catmaid.git"
+# What the playbook upgrade is told, by variant.
+OURS: dict[str, dict[str, str]] = {"ours": {}}
+DOCUMENTED = {"documented, warm": "warm", "documented, cold": "cold"}
+
+Row = dict[str, Any]
+
+
+class Site:
+    """The instance on its host, and who asks for its page."""
+
+    def __init__(self, folder: Path, ssh: list[str], on_host: str) -> None:
+        self.ssh, self.on_host = ssh, on_host
+        self.journey = Journey(folder)
+        self.journey.ssh, self.journey.repository, self.journey.image = ssh, VOLUME, ssh[-1].partition("-")[2]
+        self.journey.write_site(ssh[2], catmaid_db_user=ROLE, catmaid_db_password=PASSWORD)
+
+    def call(self, command: str) -> Row:
+        """Run a command of bench.upgrade on the host and return what it tells."""
+        done = subprocess.run(
+            [*self.ssh, f"{self.on_host} -m bench.upgrade {command}"],
+            check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        )  # fmt: skip
+        if done.returncode:
+            raise SystemExit(f"bench.upgrade {command}\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        return dict(json.loads(done.stdout)) if done.stdout.strip() else {}
+
+    def install(self) -> None:
+        """Install the first release, and keep it."""
+        self.journey.play("provision", catmaid_version=OLD)
+        self.call("keep")
+
+    def watched(self, work: Callable[[], Row]) -> Row:
+        """Do something while the page is asked, and return what became of both."""
+        command = [*self.ssh, f"{self.on_host} -m bench.upgrade watch"]
+        # Its own pipe for errors, too: ssh makes what it shares with us non-blocking, which Ansible refuses.
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        with subprocess.Popen(command, text=True, **pipes) as asking:
+            time.sleep(2)  # it is asking by then
+            started = time.monotonic()
+            told = work()
+            seconds = round(time.monotonic() - started, 3)
+            time.sleep(1)
+            asked, errors = asking.communicate()
+        if asking.returncode:
+            raise SystemExit(f"bench.upgrade watch\n{errors[-2000:]}")
+        return {"seconds": seconds, **json.loads(asked), **told}
+
+    def play(self, name: str, **variables: str) -> Row:
+        """Run a playbook, and return what the job on the host says of itself."""
+        self.journey.play(name, **variables)
+        line = self.call("history")
+        return {
+            "phases": line["seconds"],
+            "protect": line["protect_seconds"],
+            "maintenance": line["downtime_seconds"],
+        }
+
+    def rounds(self, filled: str, repetitions: int) -> Iterator[Row]:
+        """Yield what each procedure costs, so many times."""
+        for _round in range(repetitions):
+            for variant, pip in DOCUMENTED.items():
+                size = self.call(f"reset {filled}")
+                yield {"variant": variant, **size, **self.watched(lambda: self.call(f"documented {NEW} {pip}"))}
+            for variant, variables in OURS.items():
+                size = self.call(f"reset {filled}")
+                upgraded = self.watched(lambda: self.play("upgrade", catmaid_version=NEW, **variables))
+                yield {"variant": variant, **size, **upgraded}
+                yield {"variant": f"rollback of {variant}", **size, **self.watched(lambda: self.play("rollback"))}
+
+
+def repository(folder: Path) -> str:
+    """Make the double's repository and return the mount that lets a host see it."""
+    build.build(folder / "double.git", bare=True)
+    return f"{folder / 'double.git'}:{VOLUME}:ro"
