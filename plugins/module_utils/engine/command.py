@@ -175,6 +175,13 @@ def acting_as(user: str | None) -> Iterator[None]:
             os.setegid(0)
 
 
+@contextmanager
+def as_ourselves() -> Iterator[None]:
+    """Keep other threads for a moment from acting as somebody else, who might not be let in where we are."""
+    with _identity_lock:
+        yield
+
+
 def _identity(user: str | None) -> dict[str, Any]:
     """Return Popen's arguments for running as ``user`` with its groups; nothing when we are that user or not root."""
     if not user or os.geteuid() != 0:

@@ -93,9 +93,13 @@ def remove_page(job: Job) -> None:
 
 
 def stop(job: Job) -> None:
+    """Stop the services: those first that nobody sees, while people work on."""
+    services = job.request.services
+    unseen = units.of(units.BACKGROUND, services)
+    units.stop(unseen)
     job.journal.closed = time.time()
     show_page(job)
-    units.stop(job.request.services)
+    units.stop([name for name in services if name not in unseen])
 
 
 def undo_stop(job: Job) -> None:
@@ -104,8 +108,7 @@ def undo_stop(job: Job) -> None:
     started = units.now()
     units.start(request.instance, request.services, wait=not job.boot)
     if not job.boot:
-        for address in request.direct:
-            verification.served(request, request.old, address, static=False)
+        verification.directly(request, request.old)
     remove_page(job)
     if not job.boot:
         verification.served(request, request.old, request.web, static=True)
@@ -137,7 +140,7 @@ def migrate(job: Job) -> None:
     if job.plan and job.migrates:
         # They import the code meanwhile. Nobody gets through to them yet: the web server shows its page.
         job.since = units.now()
-        units.start(request.instance, units.web(request.services), wait=False)
+        units.start(request.instance, units.of(units.WSGI, request.services), wait=False)
         outcome = migrations.run(job.new, job.plan, lock_timeout=request.lock_timeout)
         job.journal.facts["migrations"] = len(outcome.applied)
         job.journal.facts["migration_seconds"] = outcome.seconds
@@ -149,12 +152,14 @@ def undo_migrate(job: Job) -> None:
 
 
 def start(job: Job) -> None:
-    """Start all services, and meanwhile let the code answer in a process of its own."""
+    """Start all services and ask them, and meanwhile let the code answer in a process of its own."""
     request = job.request
     job.since = job.since or units.now()
     units.start(request.instance, request.services, wait=False)
+    asking = verification.Asking(lambda: verification.directly(request, request.new))
     smoke.live(job.new)
     units.start(request.instance, request.services)
+    asking.answered()
 
 
 def undo_start(job: Job) -> None:
@@ -167,8 +172,6 @@ def undo_start(job: Job) -> None:
 
 def verify(job: Job) -> None:
     request = job.request
-    for address in request.direct:
-        verification.served(request, request.new, address, static=False)
     if job.plan:
         verification.migrated(request, {*job.plan.recorded, *job.plan.unapplied})
     verification.quiet(request, job.since)

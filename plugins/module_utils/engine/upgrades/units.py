@@ -22,7 +22,11 @@ UNITS = "/etc/systemd/system"
 PERMITS = "/run/catmaid-admin"
 DROP_IN = "catmaid-admin-upgrade.conf"
 MADE = "# Made by catmaid.admin for upgrades; see docs/upgrade.md of the collection.\n"
-WSGI = {"gunicorn", "uwsgi"}
+# What a unit is, by the program that it starts. A WSGI server does nothing until it is asked for a page.
+WSGI = frozenset({"gunicorn", "uwsgi"})
+ASGI = frozenset({"daphne", "uvicorn", "hypercorn"})
+CELERY = frozenset({"celery"})
+BACKGROUND = CELERY
 TRACEBACK = "Traceback (most recent call last)"
 
 CONDITION = """\
@@ -124,9 +128,9 @@ def install(instance: str, found: dict[str, str]) -> None:
         systemctl("enable", "--quiet", boot_unit(instance))
 
 
-def web(services: Sequence[str]) -> list[str]:
-    """Return those that are WSGI servers, which do nothing until they are asked for a page."""
-    return [name for name in services if WSGI & set(_programs(name))]
+def of(programs: frozenset[str], services: Sequence[str]) -> list[str]:
+    """Return those that start one of these programs."""
+    return [name for name in services if programs.intersection(_programs(name))]
 
 
 def _programs(name: str) -> list[str]:

@@ -8,11 +8,13 @@ from __future__ import annotations
 import json
 import re
 import socket
+import threading
 import time
 from collections.abc import Callable
 from http.client import HTTPConnection, HTTPException
 from typing import Any
 
+from .. import command
 from ..django import migrations
 from ..errors import CatmaidError
 from . import units
@@ -40,7 +42,30 @@ class Connection(HTTPConnection):
             return
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(TIMEOUT)
-        self.sock.connect(self.unix)
+        with command.as_ourselves():
+            self.sock.connect(self.unix)
+
+
+class Asking:
+    """Questions that are asked in a thread of their own, while something else is looked at."""
+
+    def __init__(self, ask: Callable[[], None]) -> None:
+        self._ask = ask
+        self._errors: list[Exception] = []
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def answered(self) -> None:
+        """Return when all of them were answered well; raise what was wrong."""
+        self._thread.join()
+        if self._errors:
+            raise self._errors[0]
+
+    def _run(self) -> None:
+        try:
+            self._ask()
+        except Exception as error:  # noqa: BLE001 (told to who waits)
+            self._errors.append(error)
 
 
 def get(address: str, site: str, page: str) -> tuple[int, str]:
@@ -73,6 +98,12 @@ def served(request: Request, release: Release, address: str, *, static: bool) ->
         raise CatmaidError(doing, "the start page names no static file")
     if static and get(address, request.site, found.group())[0] != 200:
         raise CatmaidError(doing, f"the static file {found.group()} is not served")
+
+
+def directly(request: Request, release: Release) -> None:
+    """Ask where the application itself listens."""
+    for address in request.direct:
+        served(request, release, address, static=False)
 
 
 def migrated(request: Request, expected: set[str]) -> None:
