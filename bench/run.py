@@ -59,7 +59,7 @@ def _measure(job: str, image: str, sizes: list[int], repetitions: str) -> list[d
     group = f"catmaid-bench-{os.getpid()}"
     CACHE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="catmaid-bench-") as folder:
-        os.chmod(folder, 0o755)  # what the host sees of it is read by its service user
+        Path(folder).chmod(0o755)  # what the host sees of it is read by its service user
         try:
             ssh = _start(group, image, upgrade_plays.repository(Path(folder)))
             site = upgrade_plays.Site(Path(folder), ssh, ON_HOST) if job == "upgrade" else None

@@ -9,6 +9,7 @@ import json
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ OLD, NEW = "2030.01.15", "2030.06.20"
 VOLUME = "/srv/catmaid.git"
 # What the playbook upgrade is told, by variant.
 OURS: dict[str, dict[str, str]] = {"ours": {}}
+ROLLBACK = {"ours": "rollback"}
 DOCUMENTED = {"documented, warm": "warm", "documented, cold": "cold"}
 
 Row = dict[str, Any]
@@ -36,13 +38,16 @@ class Site:
 
     def call(self, command: str) -> Row:
         """Run a command of bench.upgrade on the host and return what it tells."""
-        done = subprocess.run(
-            [*self.ssh, f"{self.on_host} -m bench.upgrade {command}"],
-            check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-        )  # fmt: skip
+        told = self.run(f"{self.on_host} -m bench.upgrade {command}")
+        return dict(json.loads(told)) if told else {}
+
+    def run(self, command: str) -> str:
+        """Run a command on the host and return what it prints."""
+        options: dict[str, Any] = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
+        done = subprocess.run([*self.ssh, command], check=False, **options)
         if done.returncode:
-            raise SystemExit(f"bench.upgrade {command}\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-        return dict(json.loads(done.stdout)) if done.stdout.strip() else {}
+            raise SystemExit(f"{command}\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        return done.stdout.strip()
 
     def install(self) -> None:
         """Install the first release, and keep it."""
@@ -75,17 +80,23 @@ class Site:
             "maintenance": line["downtime_seconds"],
         }
 
+    def roll_back(self) -> Row:
+        """Take the upgrade back by the command on the host."""
+        self.run("catmaid-admin rollback")
+        return {"phases": self.call("history")["seconds"]}
+
     def rounds(self, filled: str, repetitions: int) -> Iterator[Row]:
         """Yield what each procedure costs, so many times."""
         for _round in range(repetitions):
             for variant, pip in DOCUMENTED.items():
                 size = self.call(f"reset {filled}")
-                yield {"variant": variant, **size, **self.watched(lambda: self.call(f"documented {NEW} {pip}"))}
+                done = self.watched(partial(self.call, f"documented {NEW} {pip}"))
+                yield {"variant": variant, **size, **done}
             for variant, variables in OURS.items():
                 size = self.call(f"reset {filled}")
-                upgraded = self.watched(lambda: self.play("upgrade", catmaid_version=NEW, **variables))
+                upgraded = self.watched(partial(self.play, "upgrade", catmaid_version=NEW, **variables))
                 yield {"variant": variant, **size, **upgraded}
-                yield {"variant": f"rollback of {variant}", **size, **self.watched(lambda: self.play("rollback"))}
+                yield {"variant": ROLLBACK[variant], **size, **self.watched(self.roll_back)}
 
 
 def repository(folder: Path) -> str:

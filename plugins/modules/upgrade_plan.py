@@ -52,6 +52,16 @@ options:
     type: str
     choices: [refuse, rebase, merge]
     default: refuse
+  protect:
+    description:
+      - What is to bring the database back, as in M(catmaid.admin.upgrade_switch). The disk must have room for it.
+      - Where a copy finds no room, that is an error only if a dump finds none in O(backup_dir) either.
+    type: str
+    choices: [copy, dump, none]
+    default: copy
+  backup_dir:
+    description: Folder of the backups.
+    type: path
   title:
     description: Name of the host in RV(markdown).
     type: str
@@ -192,6 +202,8 @@ def look(params: dict[str, Any]) -> dict[str, Any]:
         root=params["root"],
         interpreter=params["interpreter"],
         local_commits=params["local_commits"],
+        protect=params["protect"],
+        backup_dir=params["backup_dir"] or "",
     )
     plan = planning.read(Runner(where, server(params), params["login_db"]), wish)
     return {
@@ -213,6 +225,8 @@ def main() -> None:
             "root": {"type": "path", "required": True},
             "interpreter": {"type": "path", "default": "/usr/bin/python3"},
             "local_commits": {"type": "str", "choices": list(local.CHOICES), "default": local.REFUSE},
+            "protect": {"type": "str", "choices": ["copy", "dump", "none"], "default": "copy"},
+            "backup_dir": {"type": "path"},
             "title": {"type": "str", "default": "this host"},
         },
         supports_check_mode=True,

@@ -103,6 +103,12 @@ options:
     description: HTML of the page that visitors see meanwhile.
     type: str
     default: <!DOCTYPE html><title>Maintenance</title><p>CATMAID is being maintained.
+  expected_seconds:
+    description:
+      - About how many seconds visitors will wait. A web site of this collection then says C(Retry-After) 10, 30, 60,
+        300 or 900, and 60 when it is V(0).
+    type: float
+    default: 0
   site:
     description: Host name of the web site.
     type: str
@@ -250,6 +256,7 @@ def main() -> None:
                 "type": "str",
                 "default": "<!DOCTYPE html><title>Maintenance</title><p>CATMAID is being maintained.",
             },
+            "expected_seconds": {"type": "float", "default": 0},
             "site": {"type": "str", "default": "localhost"},
             "web": {"type": "str", "default": "127.0.0.1:80"},
             "direct": {"type": "list", "elements": "str", "default": []},
@@ -323,6 +330,7 @@ def ask(params: dict[str, Any]) -> Request:
         failed=f"{short}_failed_upgrade_{stamp}",
         by=params["requested_by"],
         project_user=params["project_user"] or "",
+        expected=params["expected_seconds"],
         hook=params["hook"] or "",
         backup_dir=params["backup_dir"] or "",
         **{

@@ -125,6 +125,9 @@ def test_only_releases_between_have_a_say(old: str, new: str, some: str, none: s
         ("2021.12.21", False, {"postgis": PostGIS("3.1.4", problem="could not access file")}, {"postgis-library"}),
         ("2021.12.21", False, {"postgis": PostGIS()}, {"postgis"}),
         ("2021.12.21", False, {"database_free": GB}, {"disk-copy"}),
+        ("2021.12.21", False, {"database_free": GB, "protect": "none"}, set()),
+        ("2021.12.21", False, {"database_free": GB, "protect": "dump", "dump_free": 9 * GB}, set()),
+        ("2021.12.21", False, {"protect": "dump", "dump_bytes": 2 * GB, "dump_free": GB}, {"disk-dump"}),
         ("2021.12.21", False, {"database_free": None}, set()),
         ("2021.12.21", False, {"release_free": GB // 2}, {"disk-release"}),
         ("", False, {"python": (3, 5)}, set()),
@@ -135,6 +138,15 @@ def test_what_the_wanted_version_needs(
 ) -> None:  # fmt: skip
     here = host(**different)
     assert names(rules.of_target(Position("c0ffee", "x", release, 305 if coming else 0), coming, here)) == lacking
+
+
+@pytest.mark.parametrize(("dump_free", "level"), [(2 * GB, rules.NOTE), (GB, rules.ERROR), (None, rules.ERROR)])
+def test_a_dump_stands_in_for_a_copy_without_room(dump_free: int | None, level: str) -> None:
+    target = Position("c0ffee", "x", "2021.12.21", 0)
+    here = host(database_free=GB, dump_bytes=2 * GB, dump_free=dump_free, dump_folder="/var/backups")
+    found = {finding.name: finding for finding in rules.of_target(target, False, here)}
+    assert found["disk-copy"].level == level
+    assert ("dump" in found["disk-copy"].line()) and "disk-dump" not in found
 
 
 def test_operations_are_read_from_the_source() -> None:

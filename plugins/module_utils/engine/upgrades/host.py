@@ -12,11 +12,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from .. import command, files
+from ..backups.space import FIRST_ESTIMATE
 from ..django.project import Project
 from ..errors import CatmaidError
 from ..postgres import databases
 from ..postgres.server import Server
 from . import settings
+from .request import COPY
 from .settings import Settings
 
 try:
@@ -63,6 +65,10 @@ class Host:
     database_bytes: int = 0
     database_free: int | None = None  # None: the server is on another host
     database_folder: str = ""
+    protect: str = COPY
+    dump_bytes: int = 0  # what a dump of the database will about take
+    dump_free: int | None = None  # None: there is no folder for one
+    dump_folder: str = ""
     release_bytes: int = 0
     release_free: int = 0
     texts: dict[str, str] = field(default_factory=dict)  # configuration files of others, by path
@@ -81,6 +87,13 @@ def look(server: Server, database: str, project: Project, root: str, interpreter
     host.texts = _texts()
     _database(host, server, database)
     return host
+
+
+def look_at_protection(host: Host, protect: str, backup_dir: str) -> None:
+    """Add how the database is to be protected, and what the dump needs that stands in for a copy without room."""
+    host.protect, host.dump_folder = protect, backup_dir
+    host.dump_bytes = int(host.database_bytes * FIRST_ESTIMATE[True])
+    host.dump_free = files.free_bytes(backup_dir) if os.path.isdir(backup_dir) else None
 
 
 def _database(host: Host, server: Server, database: str) -> None:

@@ -19,11 +19,10 @@ from ..django import migrations
 from ..django.shim import Runner
 from ..errors import CatmaidError, of_system
 from ..postgres import kept
-from . import exchange, history, protection, units, verification
+from . import exchange, history, page, protection, units, verification
 from .journal import Journal
 from .request import COPY, ROLLBACK, UPGRADE, Request
 
-PAGE = "maintenance.html"
 RECORD = "record"
 
 
@@ -76,19 +75,12 @@ class Phase:
 
 def show_page(job: Job) -> None:
     """Let visitors see the maintenance page."""
-    path = os.path.join(job.request.state_dir, PAGE)
-    if not os.path.exists(path):
-        try:
-            files.write_atomically(path, job.request.maintenance, mode=0o644)
-        except OSError as error:
-            raise of_system("showing the maintenance page", error) from error
+    page.show(job.request.state_dir, job.request.maintenance, job.request.expected)
 
 
 def remove_page(job: Job) -> None:
     """Let visitors see the application."""
-    path = os.path.join(job.request.state_dir, PAGE)
-    if os.path.exists(path):
-        os.unlink(path)
+    page.remove(job.request.state_dir)
     job.journal.opened = time.time()
 
 

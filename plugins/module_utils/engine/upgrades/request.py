@@ -38,7 +38,8 @@ class Request:
     """Take the instance from release ``old`` to ``new``. ``copy`` and ``failed`` are names for databases.
 
     ``services`` are systemd units in the order in which they start. ``direct`` are addresses at which the application
-    itself listens: unix:/path or host:port. ``hook`` is a program that is run at the beginning of each phase.
+    itself listens: unix:/path or host:port. ``hook`` is a program that is run at the beginning of each phase. People
+    are told to come back after ``expected`` seconds.
     """
 
     id: str
@@ -62,6 +63,7 @@ class Request:
     max_downtime: int = 0
     keep_copy: int = 3
     maintenance: str = ""
+    expected: float = 0.0
     site: str = "localhost"
     web: str = "127.0.0.1:80"
     direct: list[str] = field(default_factory=list)

@@ -12,6 +12,7 @@ from ..catmaid import releases
 from ..catmaid.commits import Position
 from ..progress import size
 from .host import Host, Version
+from .request import COPY, DUMP
 
 ERROR, ACTION, AUTOMATIC, NOTE, FULFILLED = "error", "action", "automatic", "note", "fulfilled"
 LEVELS = (ERROR, ACTION, AUTOMATIC, NOTE, FULFILLED)
@@ -121,11 +122,29 @@ def _disk(host: Host) -> list[Finding]:
     says = f"A release needs about {size(host.release_bytes)}, as the one that serves."
     lacking = f"{size(host.release_free)} are free" if host.release_free < host.release_bytes else ""
     found = [_finding(ERROR, "", "disk-release", says, lacking, "Remove old releases, or make room.")]
-    if host.database_free is not None:
+    if host.protect == DUMP:
+        found.append(_dump(host))
+    elif host.protect == COPY and host.database_free is not None:
         says = f"The copy that leads back takes {size(host.database_bytes)} below {host.database_folder}."
         lacking = f"{size(host.database_free)} are free" if host.database_free < host.database_bytes else ""
-        found.append(_finding(ERROR, "", "disk-copy", says, lacking, "Make room on that disk."))
+        instead = _dump(host)
+        if lacking and instead.level == FULFILLED:
+            remedy = "So a dump is made at the stop, which people wait for longer; a rollback then restores it."
+            found.append(_finding(NOTE, "", "disk-copy", says, lacking, remedy))
+        else:
+            lacking = f"{lacking}, and for a dump instead {instead.found}" if lacking else ""
+            found.append(_finding(ERROR, "", "disk-copy", says, lacking, "Make room on one of both disks."))
     return found
+
+
+def _dump(host: Host) -> Finding:
+    says = f"The dump that leads back takes about {size(host.dump_bytes)} in {host.dump_folder or 'a folder'}."
+    lacking = ""
+    if host.dump_free is None:
+        lacking = "there is no folder of backups"
+    elif host.dump_free < host.dump_bytes:
+        lacking = f"{size(host.dump_free)} are free in {host.dump_folder}"
+    return _finding(ERROR, "", "disk-dump", says, lacking, "Make room on that disk.")
 
 
 def _finding(level: str, release: str, name: str, says: str, lacking: str, remedy: str) -> Finding:
