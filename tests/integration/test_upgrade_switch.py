@@ -13,23 +13,37 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.errors import CatmaidError
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.upgrades import companions
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.upgrades.phases import PHASES
-from ansible_collections.catmaid.admin.plugins.module_utils.engine.upgrades.request import ROLLBACK, UPGRADE
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.upgrades.request import (
+    ROLLBACK,
+    UPGRADE,
+    Release,
+    Request,
+)
 
 from tests.integration.cli import Program
-from tests.integration.double_fixtures import Release, psql, run
+from tests.integration.companions import WEBSOCKET, WORKER, beside
+from tests.integration.double_fixtures import Release as Checkout
+from tests.integration.double_fixtures import psql, run
 from tests.integration.instances import session_that_runs
 from tests.integration.support import run_module, start_module
-from tests.integration.upgrading import DATABASE, NEW, OLD, SERVICE, Served
+from tests.integration.upgrading import DATABASE, NEW, OLD, PORT, SERVICE, WEBSOCKETS, Served
 
 pytestmark = pytest.mark.once("trixie")
 
+# What is asked beside the application needs no more of it.
+REQUEST = {
+    "id": "x", "kind": UPGRADE, "instance": SERVICE, "current": "/nonexistent", "old": Release("/old", OLD),
+    "new": Release("/new", NEW), "database": DATABASE, "login": {},
+}  # fmt: skip
 KILL = f"systemctl kill --kill-whom=main --signal=KILL {SERVICE}-upgrade"
 
 
 @pytest.fixture(scope="module")
 def installed(
-    program: Program, double_release: Callable[..., Release], double_template: Callable[..., str]
+    program: Program, double_release: Callable[..., Checkout], double_template: Callable[..., str]
 ) -> Iterator[Served]:
     """The instance, once for all tests of this file."""
     served = Served(Path(tempfile.mkdtemp(dir="/var/tmp")), str(program.path), double_release, double_template)
@@ -226,6 +240,34 @@ def test_a_boot_undoes_what_was_interrupted(served: Served) -> None:
     served.assert_serves(OLD)
     told = run_module("upgrade_switch", **served.options(direction="recover"))
     assert not told.changed
+
+
+def test_what_ran_beside_it_answers_again_or_all_is_undone(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    with beside(served) as services:
+        asked = Request(**{**REQUEST, "services": services, "web": f"127.0.0.1:{PORT}", "state_dir": str(served.state)})
+        names = [f"websocket at 127.0.0.1:{WEBSOCKETS}", f"websocket at 127.0.0.1:{PORT}", f"Celery ({WORKER})"]
+        served.wait(lambda: companions.answering(asked) == names, 120)
+
+        # One that dies is not waited for.
+        hook = served.hook(f'[ "$1" = verify ] && systemctl kill --signal=KILL --kill-whom=all {WEBSOCKET}; exit 0')
+        failed = served.upgrade(services=services, hook=hook)
+        assert "opening a websocket" in failed.error and failed.result["undone"]
+        served.assert_serves(OLD)
+        served.wait(lambda: companions.answering(asked) == names, 120)
+
+        asking = f"systemctl is-active {' '.join(services)} > {served.state}/active"
+        hook = served.hook(f'[ "$1" = protect ] && {asking}; exit 0')
+        assert served.upgrade(services=services, hook=hook).changed
+        assert (served.state / "active").read_text().split() == ["inactive"] * 3
+        served.assert_serves(NEW)
+        assert companions.answering(asked) == names
+
+        monkeypatch.setattr(companions, "ANSWER_WITHIN", 0)
+        (served.root / "companions/refusing").touch()
+        with pytest.raises(CatmaidError, match="it answers 403"):
+            companions.verify(asked, names)
+        run(["systemctl", "stop", WORKER])
+        assert companions.answering(asked) == []
 
 
 def backed_up(served: Served) -> str:

@@ -22,7 +22,7 @@ from tests.integration.support import Run, run_module
 OLD, NEW = "2030.01.15", "2030.06.20"
 DATABASE = "upgraded"
 SERVICE = "catmaid-it"
-PORT, APPLICATION = 8097, 8098
+PORT, APPLICATION, WEBSOCKETS = 8097, 8098, 8099
 
 SERVER = """
 import sys
@@ -58,6 +58,13 @@ server {{
         proxy_set_header Host localhost;
         proxy_pass http://127.0.0.1:{application};
     }}
+    location /channels/ {{
+        proxy_pass http://127.0.0.1:{websockets};
+        proxy_http_version 1.1;
+        proxy_set_header Host localhost;
+        proxy_set_header Upgrade $http_upgrade;
+        proxy_set_header Connection upgrade;
+    }}
     error_page 503 @maintenance;
     location @maintenance {{ root {root}/state; rewrite ^ /maintenance.html break; }}
 }}
@@ -87,7 +94,7 @@ class Served:
             UNIT.format(user=SERVICE_USER, root=self.root, port=APPLICATION)
         )
         Path(f"/etc/nginx/sites-enabled/{SERVICE}").write_text(
-            SITE.format(root=self.root, web=PORT, application=APPLICATION)
+            SITE.format(root=self.root, web=PORT, application=APPLICATION, websockets=WEBSOCKETS)
         )
         run(["systemctl", "daemon-reload"])
         run(["systemctl", "restart", "nginx"])

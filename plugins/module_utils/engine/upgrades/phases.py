@@ -19,7 +19,7 @@ from ..django import migrations
 from ..django.shim import Runner
 from ..errors import CatmaidError, of_system
 from ..postgres import kept
-from . import exchange, history, page, protection, units, verification
+from . import companions, exchange, history, page, protection, units, verification
 from .journal import Journal
 from .request import COPY, ROLLBACK, UPGRADE, Request
 
@@ -39,6 +39,7 @@ class Job:
     way: str = COPY
     backup: str = ""
     since: float = 0.0
+    answered: list[str] = field(default_factory=list)
 
     @property
     def changes_database(self) -> bool:
@@ -58,7 +59,11 @@ class Job:
         return self.runner
 
     def hold(self) -> None:
-        """Let the new code be imported by those that will migrate and look at its pages, while the old one serves."""
+        """Let the new code be imported by those that will migrate and look at its pages, while the old one serves.
+
+        And see what else of that answers, to compare.
+        """
+        self.answered = companions.answering(self.request)
         if self.migrates:
             self.new.hold("migrate")
         self.new.hold("pages")
@@ -170,6 +175,7 @@ def verify(job: Job) -> None:
     job.journal.facts["served_since"] = exchange.server_time(request)
     remove_page(job)
     verification.served(request, request.new, request.web, static=True)
+    companions.verify(request, job.answered)
     verification.quiet(request, job.since)
 
 

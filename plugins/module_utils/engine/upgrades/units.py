@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from .. import command, files
 from ..errors import CatmaidError, of_system
@@ -24,9 +26,10 @@ DROP_IN = "catmaid-admin-upgrade.conf"
 MADE = "# Made by catmaid.admin for upgrades; see docs/upgrade.md of the collection.\n"
 # What a unit is, by the program that it starts. A WSGI server does nothing until it is asked for a page.
 WSGI = frozenset({"gunicorn", "uwsgi"})
-ASGI = frozenset({"daphne", "uvicorn", "hypercorn"})
+ASGI = frozenset({"daphne"})
 CELERY = frozenset({"celery"})
 BACKGROUND = CELERY
+ARGV = re.compile(r"argv\[\]=(.*?) ; ")
 TRACEBACK = "Traceback (most recent call last)"
 
 CONDITION = """\
@@ -130,13 +133,33 @@ def install(instance: str, found: dict[str, str]) -> None:
 
 def of(programs: frozenset[str], services: Sequence[str]) -> list[str]:
     """Return those that start one of these programs."""
-    return [name for name in services if programs.intersection(_programs(name))]
+    return [name for name in services if programs.intersection(map(os.path.basename, argv(name)[:1]))]
 
 
-def _programs(name: str) -> list[str]:
-    """Return the names of the programs that a unit starts."""
-    told = systemctl("show", "--property=ExecStart", "--value", unit(name), ok=None)
-    return [os.path.basename(path) for path in re.findall(r"path=(\S+)", told)]
+def argv(name: str) -> list[str]:
+    """Return what a unit starts, nothing where there is no such unit."""
+    found = ARGV.search(_shown(name, "ExecStart"))
+    return found.group(1).split() if found else []
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a unit gives to its program."""
+
+    user: str
+    folder: str
+    environment: dict[str, str]
+
+
+def context(name: str) -> Context:
+    """Return what a unit gives to its program, but for what is in files."""
+    pairs = (word.partition("=") for word in shlex.split(_shown(name, "Environment")))
+    found = {key: value for key, _equals, value in pairs}
+    return Context(_shown(name, "User"), _shown(name, "WorkingDirectory").lstrip("!-"), found)
+
+
+def _shown(name: str, what: str) -> str:
+    return systemctl("show", f"--property={what}", "--value", unit(name), ok=None)
 
 
 def stop(services: Sequence[str]) -> None:
@@ -162,6 +185,11 @@ def start(instance: str, services: Sequence[str], *, wait: bool = True) -> None:
         state = systemctl("is-active", name, ok=None)
         if state != "active":
             raise CatmaidError(f"starting {name}", f"it is {state}", f"Look at journalctl --unit {name}.")
+
+
+def is_active(name: str) -> bool:
+    """Tell whether a unit runs."""
+    return systemctl("is-active", unit(name), ok=None) == "active"
 
 
 def forbid(instance: str) -> None:

@@ -10,7 +10,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http.client import HTTPConnection, HTTPException
 from typing import Any
 
@@ -68,12 +68,12 @@ class Asking:
             self._errors.append(error)
 
 
-def get(address: str, site: str, page: str) -> tuple[int, str]:
+def get(address: str, site: str, page: str, more: Mapping[str, str] | None = None) -> tuple[int, str]:
     """Return status and body of a page."""
     connection = Connection(address)
     try:
         # As behind a web server that speaks TLS, for settings that would send us there.
-        connection.request("GET", page, headers={"Host": site, "X-Forwarded-Proto": "https"})
+        connection.request("GET", page, headers={"Host": site, "X-Forwarded-Proto": "https", **(more or {})})
         answer = connection.getresponse()
         return answer.status, answer.read().decode("utf-8", "replace")
     finally:
