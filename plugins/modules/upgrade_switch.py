@@ -122,6 +122,11 @@ options:
     type: list
     elements: str
     default: []
+  stats_socket:
+    description:
+      - Socket of uWSGI's setting C(stats), a path or C(host:port). The requests that it tells of are waited for before
+        uWSGI is stopped, 30 seconds at most. Other servers wait for them by themselves.
+    type: str
   hook:
     description:
       - A program on the host that is run by root at the beginning of each phase, with the phase as its argument.
@@ -260,6 +265,7 @@ def main() -> None:
             "site": {"type": "str", "default": "localhost"},
             "web": {"type": "str", "default": "127.0.0.1:80"},
             "direct": {"type": "list", "elements": "str", "default": []},
+            "stats_socket": {"type": "str"},
             "hook": {"type": "path"},
             "backup": {"type": "str", "default": ""},
             "requested_by": {"type": "str", "default": ""},
@@ -332,6 +338,7 @@ def ask(params: dict[str, Any]) -> Request:
         project_user=params["project_user"] or "",
         expected=params["expected_seconds"],
         hook=params["hook"] or "",
+        stats_socket=params["stats_socket"] or "",
         backup_dir=params["backup_dir"] or "",
         **{
             name: params[name]

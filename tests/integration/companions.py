@@ -1,11 +1,14 @@
 # Copyright (c) 2026, catmaid.admin contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A real daphne and a real Celery worker beside a served instance, in units of their own."""
+"""Real servers beside a served instance: daphne and a Celery worker in units of their own, and a uWSGI."""
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,6 +44,16 @@ application.conf.broker_transport_options = {
 }
 """
 
+# Answers at once, but for one page, which waits until a pipe is closed.
+PAGES = """
+import os
+def application(environ, start_response):
+    start_response("200 OK", [])
+    if environ["PATH_INFO"] == "/slow":
+        os.read(os.open(os.environ["PIPE"], os.O_RDONLY), 1)
+    return [b"done"]
+"""
+
 UNIT = """\
 [Service]
 WorkingDirectory={folder}
@@ -73,3 +86,42 @@ def beside(served: Served) -> Iterator[list[str]]:
         yield [SERVICE, *programs]
     finally:
         run(["systemctl", "stop", *programs])
+
+
+def opened(pipe: Path) -> int:
+    """Open a pipe as soon as somebody reads from it."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:
+            assert time.monotonic() < deadline, "the page was never asked for"
+            time.sleep(0.1)
+
+
+@contextmanager
+def uwsgi(folder: Path) -> Iterator[tuple[str, str]]:
+    """Run a real uWSGI (from a wheel of it) with one slow page; yield its address and its stats socket."""
+    env = CACHE / "uwsgi"
+    if not (env / "complete").exists():
+        run([sys.executable, "-m", "venv", "--clear", str(env)])
+        run([str(env / "bin/pip"), "install", "--quiet", "pyuwsgi"])
+        (env / "complete").touch()
+    (folder / "site.py").write_text(PAGES)
+    run(["mkfifo", str(folder / "pipe")])
+    stats, address = folder / "stats.sock", folder / "address"
+    argv = [str(env / "bin/uwsgi"), "--http-socket", "127.0.0.1:0", "--wsgi-file", str(folder / "site.py"), "--master"]
+    argv += ["--workers", "2", "--stats", str(stats), "--memory-report", "--die-on-term"]
+    variables = {**os.environ, "PIPE": str(folder / "pipe")}
+    server = subprocess.Popen(argv, stderr=subprocess.PIPE, text=True, env=variables)
+    assert server.stderr is not None and not address.exists()
+    try:
+        for line in server.stderr:
+            if "bound to TCP address" in line:
+                port = line.split("127.0.0.1:")[1].split()[0]
+            if "spawned uWSGI worker 2" in line:
+                break
+        yield f"http://127.0.0.1:{port}", str(stats)
+    finally:
+        server.kill()
+        server.communicate()

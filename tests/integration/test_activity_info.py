@@ -7,28 +7,16 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.integration.double_fixtures import CACHE, psql, run
+from tests.integration.companions import opened, uwsgi
+from tests.integration.double_fixtures import psql
 from tests.integration.instances import finish, session_that_runs, start
-
-# Answers at once, but for one page, which waits until a pipe is closed.
-APPLICATION = """
-import os
-def application(environ, start_response):
-    start_response("200 OK", [])
-    if environ["PATH_INFO"] == "/slow":
-        os.read(os.open(os.environ["PIPE"], os.O_RDONLY), 1)
-    return [b"done"]
-"""
 
 
 def activity(database: str, **options: Any) -> dict[str, Any]:
@@ -107,45 +95,6 @@ def test_it_waits_until_the_last_one_has_gone(quiet: str) -> None:
         assert waiting.poll() is None
     found = finish(waiting)
     assert not found["busy"] and found["waited"] < 300
-
-
-def opened(pipe: Path) -> int:
-    """Open a pipe as soon as somebody reads from it."""
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
-        except OSError:
-            assert time.monotonic() < deadline, "the page was never asked for"
-            time.sleep(0.1)
-
-
-@contextmanager
-def uwsgi(folder: Path) -> Iterator[tuple[str, str]]:
-    """Run a real uWSGI (from a wheel of it) with one slow page; yield its address and its stats socket."""
-    env = CACHE / "uwsgi"
-    if not (env / "complete").exists():
-        run([sys.executable, "-m", "venv", "--clear", str(env)])
-        run([str(env / "bin/pip"), "install", "--quiet", "pyuwsgi"])
-        (env / "complete").touch()
-    (folder / "site.py").write_text(APPLICATION)
-    run(["mkfifo", str(folder / "pipe")])
-    stats, address = folder / "stats.sock", folder / "address"
-    argv = [str(env / "bin/uwsgi"), "--http-socket", "127.0.0.1:0", "--wsgi-file", str(folder / "site.py"), "--master"]
-    argv += ["--workers", "2", "--stats", str(stats), "--memory-report", "--die-on-term"]
-    variables = {**os.environ, "PIPE": str(folder / "pipe")}
-    server = subprocess.Popen(argv, stderr=subprocess.PIPE, text=True, env=variables)
-    assert server.stderr is not None and not address.exists()
-    try:
-        for line in server.stderr:
-            if "bound to TCP address" in line:
-                port = line.split("127.0.0.1:")[1].split()[0]
-            if "spawned uWSGI worker 2" in line:
-                break
-        yield f"http://127.0.0.1:{port}", str(stats)
-    finally:
-        server.kill()
-        server.communicate()
 
 
 def test_a_request_that_is_answered_is_work(quiet: str, tmp_path: Path) -> None:

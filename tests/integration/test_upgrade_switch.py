@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,7 +25,7 @@ from ansible_collections.catmaid.admin.plugins.module_utils.engine.upgrades.requ
 )
 
 from tests.integration.cli import Program
-from tests.integration.companions import WEBSOCKET, WORKER, beside
+from tests.integration.companions import WEBSOCKET, WORKER, beside, opened, uwsgi
 from tests.integration.double_fixtures import Release as Checkout
 from tests.integration.double_fixtures import psql, run
 from tests.integration.instances import session_that_runs
@@ -268,6 +269,21 @@ def test_what_ran_beside_it_answers_again_or_all_is_undone(served: Served, monke
             companions.verify(asked, names)
         run(["systemctl", "stop", WORKER])
         assert companions.answering(asked) == []
+
+
+def test_a_request_that_uwsgi_answers_is_waited_for(served: Served, tmp_path: Path) -> None:
+    with uwsgi(tmp_path) as (address, stats):
+        slow = subprocess.Popen(["curl", "-s", f"{address}/slow"], stdout=subprocess.PIPE)
+        pipe = opened(tmp_path / "pipe")
+        options = served.options(release=str(served.prepare(NEW)), stats_socket=stats)
+        process = start_module("upgrade_switch", **options)
+        served.wait((served.state / "maintenance.html").exists)
+        assert run(["systemctl", "is-active", SERVICE]).stdout.strip() == "active"
+        os.close(pipe)
+        out, err = process.communicate()
+        assert json.loads(out)["changed"], out + err
+        assert slow.communicate()[0] == b"done"
+    served.assert_serves(NEW)
 
 
 def backed_up(served: Served) -> str:

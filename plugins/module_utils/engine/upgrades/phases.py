@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 
 from .. import command, files
-from ..catmaid import smoke
+from ..catmaid import activity, smoke
 from ..django import migrations
 from ..django.shim import Runner
 from ..errors import CatmaidError, of_system
@@ -24,6 +24,7 @@ from .journal import Journal
 from .request import COPY, ROLLBACK, UPGRADE, Request
 
 RECORD = "record"
+REQUESTS_WITHIN = 30.0  # seconds for requests that have begun, as gunicorn gives them
 
 
 @dataclass
@@ -96,7 +97,16 @@ def stop(job: Job) -> None:
     units.stop(unseen)
     job.journal.closed = time.time()
     show_page(job)
+    _let_finish(job.request.stats_socket)
     units.stop([name for name in services if name not in unseen])
+
+
+def _let_finish(stats: str) -> None:
+    """Wait for the requests that uWSGI answers: it cuts them off when it is stopped, and no new ones come any more."""
+    deadline = time.monotonic() + REQUESTS_WITHIN
+    with suppress(CatmaidError):  # one that does not tell is stopped as others are
+        while stats and activity.requests(stats) and time.monotonic() < deadline:
+            time.sleep(0.05)
 
 
 def undo_stop(job: Job) -> None:

@@ -39,7 +39,7 @@ class Request:
 
     ``services`` are systemd units in the order in which they start. ``direct`` are addresses at which the application
     itself listens: unix:/path or host:port. ``hook`` is a program that is run at the beginning of each phase. People
-    are told to come back after ``expected`` seconds.
+    are told to come back after ``expected`` seconds. ``stats_socket`` is uWSGI's of that name.
     """
 
     id: str
@@ -67,6 +67,7 @@ class Request:
     site: str = "localhost"
     web: str = "127.0.0.1:80"
     direct: list[str] = field(default_factory=list)
+    stats_socket: str = ""
     hook: str = ""
     by: str = ""
     backup: str = ""
