@@ -133,7 +133,7 @@ SCRIPTS = {
     "fails": "exit 3",
     "killed": f"{KILL}; sleep 60",
     "server stopped": "systemctl stop postgresql; systemd-run --quiet --on-active=5 systemctl start postgresql",
-    "does not come up": "touch {state}/broken; chmod 000 {new}/source/django/projects/mysite/wsgi.py",
+    "does not come up": "mv {new}/source/django/projects/mysite/wsgi.py {new}/wsgi.py",
 }
 
 
@@ -150,7 +150,7 @@ def test_whatever_happens_in_a_phase(served: Served, phase: str, fault: str) -> 
                        f"touch {served.state}/once\n{script}")  # fmt: skip
     done = served.upgrade(hook=hook)
     if fault == "does not come up":
-        run(["chmod", "644", f"{new}/source/django/projects/mysite/wsgi.py"])
+        run(["mv", f"{new}/wsgi.py", f"{new}/source/django/projects/mysite/wsgi.py"])
     if phase == "record":
         # It was verified: that is not thrown away any more.
         served.assert_serves(NEW)
