@@ -110,6 +110,9 @@ plan:
     backwards:
       description: Whether it is reverted.
       type: bool
+    atomic:
+      description: Whether it is a transaction, which leaves nothing when it fails.
+      type: bool
     fake:
       description: Whether it is recorded only.
       type: bool

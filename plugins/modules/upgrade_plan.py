@@ -62,6 +62,10 @@ options:
   backup_dir:
     description: Folder of the backups.
     type: path
+  state_dir:
+    description:
+      - Folder of the instance. What M(catmaid.admin.upgrade_rehearsal) has found of this very upgrade is told too.
+    type: path
   title:
     description: Name of the host in RV(markdown).
     type: str
@@ -152,6 +156,12 @@ estimated_seconds:
   returned: success
   type: dict
   sample: {"copy": 2.2, "migrate": 7.9, "restart": 4.0, "downtime": 14.1}
+rehearsal:
+  description:
+    - What a rehearsal of this upgrade has found, as M(catmaid.admin.upgrade_rehearsal) returns it; empty if there was
+      none. Its C(predicted) is in RV(estimated_seconds) then, and C(objections) are why it cannot go online.
+  returned: success
+  type: dict
 postgis:
   description: PostGIS in the database and on the server, and in C(problem) why its library cannot be loaded.
   returned: success
@@ -204,6 +214,7 @@ def look(params: dict[str, Any]) -> dict[str, Any]:
         local_commits=params["local_commits"],
         protect=params["protect"],
         backup_dir=params["backup_dir"] or "",
+        state_dir=params["state_dir"] or "",
     )
     plan = planning.read(Runner(where, server(params), params["login_db"]), wish)
     return {
@@ -227,6 +238,7 @@ def main() -> None:
             "local_commits": {"type": "str", "choices": list(local.CHOICES), "default": local.REFUSE},
             "protect": {"type": "str", "choices": ["copy", "dump", "none"], "default": "copy"},
             "backup_dir": {"type": "path"},
+            "state_dir": {"type": "path"},
             "title": {"type": "str", "default": "this host"},
         },
         supports_check_mode=True,

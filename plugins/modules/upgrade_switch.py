@@ -19,6 +19,9 @@ description:
     starts them. A unit that comes before them at boot, one that is started when the job was killed, and the next run
     finish or undo what was interrupted.
   - A database whose migrations are all applied is not copied, because nothing changes it.
+  - Where a rehearsal (M(catmaid.admin.upgrade_rehearsal)) has shown that the migrations only add, they can be applied
+    while the old release serves (O(mode)). Then one restart is all that people see, nothing is copied, and the way back
+    puts back the code and leaves what was added.
   - Check mode finds out what would stop the job, and changes nothing.
 extends_documentation_fragment:
   - catmaid.admin.attributes
@@ -59,10 +62,25 @@ options:
     description: Python module of the settings.
     type: str
     default: mysite.settings
+  mode:
+    description:
+      - V(offline) migrates while the application is stopped.
+      - V(online) migrates while the old release serves. It is refused unless a rehearsal of this very upgrade, not
+        older than a day, has found no reason against it.
+      - V(auto) goes online where that may be, and offline elsewhere, with the reasons in RV(offline_because).
+    type: str
+    choices: [offline, online, auto]
+    default: offline
   lock_timeout:
     description: Seconds that a migration waits for a lock that somebody else holds.
     type: int
     default: 30
+  lock_seconds:
+    description:
+      - Online no statement waits longer than that for a lock, since people wait behind it. It is tried again until
+        O(lock_timeout) is over.
+    type: float
+    default: 2
   protect:
     description:
       - What brings the database back if the upgrade fails. It is needed only when there are migrations.
@@ -199,6 +217,19 @@ downtime:
   returned: when something was done
   type: float
   sample: 7.4
+mode:
+  description: How the database is migrated, V(online) or V(offline).
+  returned: when something was done or would be
+  type: str
+offline_because:
+  description: Why it does not go online.
+  returned: when something was done or would be; empty unless O(mode=auto)
+  type: list
+  elements: str
+kept_migrations:
+  description: How many migrations the database keeps of an upgrade online that was undone. The old release works so.
+  returned: when it was undone
+  type: int
 migrations:
   description: How many migrations were applied.
   returned: when there were any
@@ -228,6 +259,7 @@ from ansible_collections.catmaid.admin.plugins.module_utils.engine.errors import
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.upgrades import (
     job,
     journal,
+    online,
     request,
     rollback,
     starting,
@@ -249,7 +281,9 @@ def main() -> None:
             "services": {"type": "list", "elements": "str", "required": True},
             "project_user": {"type": "str"},
             "settings": {"type": "str", "default": "mysite.settings"},
+            "mode": {"type": "str", "default": "offline", "choices": list(online.MODES)},
             "lock_timeout": {"type": "int", "default": 30},
+            "lock_seconds": {"type": "float", "default": 2},
             "protect": {"type": "str", "default": "copy", "choices": ["copy", "dump", "none"]},
             "unprotected": {"type": "bool", "default": False},
             "backup_dir": {"type": "path"},
@@ -300,22 +334,19 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         cause = "without a copy or a dump, what people write after the last backup is lost if it fails"
         raise CatmaidError(asked.doing, cause, "Accept that (unprotected, catmaid_upgrade_confirm), or protect it.")
     # What would stop it is told before anything is written.
-    prepared = job.prepare(asked)
+    prepared, reasons = job.choose(asked, params["mode"])
+    asked = prepared.request
     told = {"changed": True, "from": asked.old.describe, "to": asked.new.describe, "diff": _diff(asked, True)}
+    told.update(mode=online.ONLINE if asked.kind == request.ONLINE else online.OFFLINE, offline_because=reasons)
     if module.check_mode:
         return {**told, "copy": asked.copy if prepared.changes_database else ""}
     found = units.wanted(_instance(asked.services), asked.services, state_dir, params["program"])
     units.install(_instance(asked.services), found)
     starting.start(asked, params["program"])
     done = starting.wait(asked)
-    if done["ok"]:
-        return {**done, **told}
-    if not done["undone"]:
-        raise CatmaidError(asked.doing, done["message"], changed=False)
-    serving = f"it was undone: {asked.old.describe} serves again, with the data from before"
-    details = {key: value for key, value in done.items() if key not in ("ok", "message", "details")}
-    details["blockers"] = done["details"].get("blockers", [])
-    raise CatmaidError(asked.doing, f"it failed and {serving}. Cause: {done['message']}", changed=True, **details)
+    if not done["ok"]:
+        raise starting.failure(asked, done)
+    return {**done, **told}
 
 
 def ask(params: dict[str, Any]) -> Request:
@@ -343,8 +374,9 @@ def ask(params: dict[str, Any]) -> Request:
         **{
             name: params[name]
             for name in (
-                "state_dir", "services", "current", "settings", "lock_timeout", "max_downtime", "keep_copy",
-                "maintenance", "site", "web", "direct", "backup", "lock_token", "lock_wait", "protect", "backup_hours",
+                "state_dir", "services", "current", "settings", "lock_timeout", "lock_seconds", "max_downtime",
+                "keep_copy", "maintenance", "site", "web", "direct", "backup", "lock_token", "lock_wait", "protect",
+                "backup_hours",
             )
         },
     )  # fmt: skip

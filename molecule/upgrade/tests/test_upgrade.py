@@ -90,7 +90,7 @@ def test_killing_the_migration_leaves_the_old_release_serving(instances, play):
     running = play.start("upgrade", catmaid_version="2030.12.21")
     for instance in instances:
         deadline = time.monotonic() + 180
-        while instance.sql(SLEEPING) == "0":
+        while instance.sql(SLEEPING, "postgres") == "0":
             assert time.monotonic() < deadline and running.poll() is None
             time.sleep(0.5)
     # Visitors are told why, and until when.
@@ -155,10 +155,19 @@ def test_check_mode_predicts_the_upgrade(instances, play):
         assert predicted.changed(instance.name) == result.changed(instance.name)
 
 
-def test_a_development_version_is_recognized(instances, play):
-    """Its code writes its version in another way than git."""
-    result = play("upgrade", catmaid_version="dev")
+def test_a_development_version_is_recognized_and_goes_online(instances, play, tmp_path):
+    """Its code writes its version in another way than git; its migration adds a column, as a rehearsal shows."""
+    rehearsed = {"catmaid_upgrade_rehearsal": True, "catmaid_upgrade_report": str(tmp_path)}
+    online = {"catmaid_upgrade_mode": "auto", "catmaid_upgrade_online_seconds": 300}
+    result = play("upgrade", catmaid_version="dev", **rehearsed, **online)
     assert result.rc == 0, result.output
+    for instance in instances:
+        last = json.loads(instance.run("tail -n 1 /var/lib/catmaid/upgrade-history.jsonl"))
+        assert (last["mode"], last["migrations"]) == ("online", 1)
+        told = json.loads((tmp_path / f"{instance.name}.json").read_text())["rehearsal"]
+        assert [step["name"] for step in told["migrations"]] == ["catmaid.0011_add_deep_link_public_flag"]
+        assert "it can go online" in (tmp_path / f"{instance.name}.md").read_text()
+        assert instance.sql("SELECT count(*) FROM pg_database WHERE datname LIKE 'catmaid_drill%'") == "0"
     again = play("upgrade", catmaid_version="dev")
     for instance in instances:
         serves_as_before(instance, instance.version())

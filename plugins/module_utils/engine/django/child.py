@@ -55,7 +55,7 @@ def main() -> None:
     config = json.loads(os.environ.pop("CATMAID_ADMIN_SHIM"))  # type: Config
     os.environ.pop("CATMAID_ADMIN_CHILD", None)
     channel = Channel()
-    current = {"migration": None}  # type: Dict[str, Optional[List[str]]]
+    current = {"migration": None}  # type: Dict[str, Any]
     scratch = config["scratch"] = tempfile.mkdtemp(prefix="catmaid-admin-")
     if config.get("isolated"):
         # A question that is given up leaves no folder behind. A job that writes has to end at once instead.
@@ -277,6 +277,7 @@ def read_plan(config: Config, _channel: Channel, _current: Any) -> Dict[str, Any
                     "backwards": bool(backwards),
                     "fake": (migration.app_label, migration.name) in faked,
                     "reversible": all(operation.reversible for operation in migration.operations),
+                    "atomic": bool(migration.atomic),
                     "operations": [str(operation.describe()) for operation in migration.operations],
                 }
             )
@@ -340,19 +341,17 @@ def run_migrate(config: Config, channel: Channel, current: Any) -> Dict[str, Any
     command = found if not isinstance(found, str) else load_command_class(found, "migrate")
     kind = type(command)  # type: Any
     original = kind.migration_progress_callback
-    started = [0.0]
+    seen = load(config)["watch"](current) if config.get("source") else None
 
     def note(action: str, migration: Any = None, fake: bool = False) -> None:
         if migration is not None:
             key = [migration.app_label, migration.name]
             if action in ("apply_start", "unapply_start"):
-                current["migration"] = key
-                started[0] = time.time()
+                current.update(migration=key, began=time.time())
                 channel.send("start", app=key[0], name=key[1], backwards=action == "unapply_start")
             elif action in ("apply_success", "unapply_success"):
                 current["migration"] = None
-                seconds = round(time.time() - started[0], 3)
-                backwards = action == "unapply_success"
+                seconds, backwards = round(time.time() - current["began"], 3), action == "unapply_success"
                 channel.send("done", app=key[0], name=key[1], seconds=seconds, fake=bool(fake), backwards=backwards)
 
     def watch(self: Any, action: str, migration: Any = None, fake: bool = False) -> None:
@@ -365,14 +364,19 @@ def run_migrate(config: Config, channel: Channel, current: Any) -> Dict[str, Any
         executor = MigrationExecutor(connection, note)
         executor.migrate([tuple(config["fake_first"])], fake=True)
     call_command("migrate", *config["args"], **config["options"])
-    return {}
+    return {"seen": seen}
 
 
 def ask(config: Config, _channel: Channel, _current: Any) -> Any:
     """Ask the release something; how, is told by the source that came along."""
+    return load(config)["run"](config)
+
+
+def load(config: Config) -> Dict[str, Any]:
+    """Return what the source that came along defines."""
     scope = {"__name__": "catmaid_admin_ask"}  # type: Dict[str, Any]
     exec(compile(config["source"], "catmaid.admin/ask", "exec"), scope)  # noqa: S102 (the engine's own, like this file)
-    return scope["run"](config)
+    return scope
 
 
 OPERATIONS = {

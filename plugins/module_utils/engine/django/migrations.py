@@ -37,12 +37,17 @@ class Plan:
 
 @dataclass
 class Outcome:
-    """What a run has done: names in the order of the run, seconds by name."""
+    """What a run has done: names in the order of the run, seconds by name.
+
+    ``seen`` is what a run that is watched has locked and changed, by name: the numbers of relations, each with its
+    modes of lock and how many seconds after the beginning it was asked for; those of which it has changed rows.
+    """
 
     applied: list[str] = field(default_factory=list)
     unapplied: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     total: float = 0.0
+    seen: dict[str, Any] | None = None
 
 
 def applied(connection: Any) -> list[tuple[str, str]]:
@@ -85,7 +90,8 @@ def plan(runner: Runner, app: str = "", migration: str = "", fake_first: tuple[s
     unknown, orphaned = strangers(rows, found["known"], found["apps"])
     return Plan(
         steps=[
-            {key: step[key] for key in ("app", "name", "operations", "backwards", "fake")} for step in found["plan"]
+            {key: step[key] for key in ("app", "name", "operations", "backwards", "fake", "atomic")}
+            for step in found["plan"]
         ],
         recorded=names(rows),
         unapplied=names(found["unapplied"]),
@@ -120,12 +126,13 @@ def run(
     fake_initial: bool = False,
     lock_timeout: int = 30,
     on_event: Callable[[dict[str, Any]], None] | None = None,
+    watch: bool = False,
 ) -> Outcome:
     """Carry out ``planned``; raise with what was done before when a migration fails."""
     doing = f"migrating database {runner.database}"
     name = application("migrate")
     started = time.monotonic()
-    with locks.watching(runner.server, runner.database, name) as watch:
+    with locks.watching(runner.server, runner.database, name) as blocking:
         try:
             events = runner.migrate(
                 *[part for part in (app, migration) if part],
@@ -133,14 +140,16 @@ def run(
                 application=name,
                 lock_timeout=lock_timeout,
                 on_event=on_event,
+                watch=watch,
                 interactive=False,
                 fake=fake,
                 # South has made the tables of other apps as well, and Django recognizes those itself.
                 fake_initial=fake_initial or bool(planned.fake_first),
             )
         except ChildError as error:
-            raise _failure(doing, error, watch, lock_timeout) from error
+            raise _failure(doing, error, blocking, lock_timeout) from error
     outcome = read(events)
+    outcome.seen = events[-1]["value"]["seen"]
     outcome.total = round(time.monotonic() - started, 3)
     return outcome
 

@@ -21,7 +21,7 @@ from .. import command
 from ..command import Result
 from ..errors import CatmaidError
 from ..postgres.server import Server
-from . import child, code, imports, pages, running
+from . import child, code, footprints, imports, pages, running
 from .held import Held
 from .project import Project
 
@@ -116,9 +116,13 @@ class Runner:
         application: str,
         lock_timeout: int,
         on_event: Callable[[dict[str, Any]], None] | None = None,
+        watch: bool = False,
         **options: Any,
     ) -> Events:
-        """Run migrate and return its events; ``fake_first`` is recorded before, with all that it depends on."""
+        """Run migrate and return its events; ``fake_first`` is recorded before, with all that it depends on.
+
+        With ``watch`` the last of them tells what the migrations lock, and of which tables they change rows.
+        """
         events, _output = self._run(
             "running migrate",
             "migrate",
@@ -128,6 +132,7 @@ class Runner:
             fake_first=fake_first,
             args=list(args),
             options=options,
+            source=_source(footprints.__name__.rpartition(".")[2]) if watch else "",
         )
         return events
 

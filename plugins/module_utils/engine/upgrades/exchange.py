@@ -30,6 +30,11 @@ OUR_WORK = """
 SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity
  WHERE pid <> pg_backend_pid() AND application_name = 'catmaid.admin' AND position(%s IN query) > 0"""
 
+# A migration whose program was killed goes on until its statement ends, and keeps its locks until then.
+OUR_MIGRATION = """
+SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity
+ WHERE pid <> pg_backend_pid() AND application_name LIKE 'catmaid.admin/migrate/%%' AND datname = %s"""
+
 EDITED = {
     "catmaid_transaction_info": "execution_time",
     "treenode": "edition_time",
@@ -57,15 +62,24 @@ def drop_copy(request: Request) -> None:
 
 
 def end_work(request: Request) -> None:
-    """End what a killed job has left running in the server."""
+    """End the copy that a killed job has left running in the server."""
+    _end(request, OUR_WORK, f'CREATE DATABASE "{request.copy}', "the copy")
+
+
+def end_migration(request: Request) -> None:
+    """End the migration that a killed job has left running in the server."""
+    _end(request, OUR_MIGRATION, request.database, "the migration")
+
+
+def _end(request: Request, query: str, which: str, what: str) -> None:
     deadline = time.monotonic() + GONE_WITHIN
     with databases.maintenance(request.server, autocommit=True) as connection, connection.cursor() as cursor:
         while True:
-            cursor.execute(OUR_WORK, [f'CREATE DATABASE "{request.copy}'])
+            cursor.execute(query, [which])
             if not cursor.fetchall():
                 return
             if time.monotonic() > deadline:
-                raise CatmaidError("ending the copy of a killed job", "its session does not end")
+                raise CatmaidError(f"ending {what} of a killed job", "its session does not end")
             time.sleep(0.1)
 
 

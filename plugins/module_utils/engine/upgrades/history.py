@@ -14,7 +14,7 @@ from typing import Any
 from .. import files
 from ..errors import CatmaidError, of_system
 from .journal import TIME, Journal
-from .request import Release, Request
+from .request import ONLINE, Release, Request
 
 NAME = "upgrade-history.jsonl"
 LAST = "upgrade-last.json"
@@ -79,6 +79,7 @@ def remember(request: Request, journal: Journal) -> None:
         "copy": journal.copy if journal.facts.get("copied") else "",
         "served_since": journal.facts.get("served_since", ""),
         "migrations": journal.facts.get("migrations", 0),
+        "online": request.kind == ONLINE,
     }
     files.write_json(os.path.join(request.state_dir, LAST), about, mode=0o644)
 

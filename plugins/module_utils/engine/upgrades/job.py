@@ -12,23 +12,39 @@ import shutil
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from typing import Any
 
 from .. import files, locks
 from ..catmaid import south
 from ..django import migrations
+from ..django.shim import Runner
 from ..errors import CatmaidError, of_system
 from ..postgres import databases, identity
-from . import exchange, history, journal, phases, protection, request, units
+from . import exchange, history, journal, online, phases, protection, request, units
 from .phases import PHASES, Job
-from .request import UPGRADE, Request
+from .request import ONLINE, ROLLBACK, UPGRADE, Request
 
 Say = Callable[[str], None]
+Seen = tuple[migrations.Plan, list[str]]
 SERVER_WITHIN = 60.0  # seconds in which a server that is starting has to answer
 FAILED = "failed"
 
 
-def prepare(asked: Request) -> Job:
+def choose(asked: Request, mode: str) -> tuple[Job, list[str]]:
+    """Return the job, online where that is wanted and may be, and otherwise why not."""
+    if asked.kind != UPGRADE or mode == online.OFFLINE:
+        return prepare(asked), []
+    plan, extensions = seen = look(asked)
+    if not (plan.steps or plan.unfinished or extensions):
+        return prepare(asked, seen), []  # one restart it is in either way
+    reasons = online.objections(asked, plan, extensions)
+    if mode == online.ONLINE:
+        online.check(asked, reasons)
+    return prepare(asked if reasons else replace(asked, kind=ONLINE, copy=""), seen), reasons
+
+
+def prepare(asked: Request, seen: Seen | None = None) -> Job:
     """Return the job, or raise what would stop it: everything that can be found out while the old release serves."""
     doing = asked.doing
     if journal.load(asked.state_dir):
@@ -36,19 +52,26 @@ def prepare(asked: Request) -> Job:
             doing, "another job was interrupted here", f"Run catmaid-admin recover --state {asked.state_dir}."
         )
     job = Job(asked, journal.new(asked))
-    if asked.kind == UPGRADE:
-        with asked.server.connect(asked.database) as connection:
-            fake_first = south.fake_first(connection)
-        job.plan = migrations.plan(job.new, fake_first=fake_first)
-        if job.plan.unknown:
+    if asked.kind != ROLLBACK:
+        job.plan, job.extensions = seen or look(asked)
+        if job.plan.unknown and asked.new != asked.old:
             cause = f"the database has migrations that it lacks ({', '.join(job.plan.unknown)}): it is older"
             raise CatmaidError(doing, cause, "Upgrade to a newer release, or restore a backup of that one.")
-        job.extensions = exchange.old_extensions(asked)
-        if job.changes_database:
+        if asked.kind == ONLINE:
+            online.check(asked, online.objections(asked, job.plan, job.extensions))
+        elif job.changes_database:
             job.way, job.backup = protection.check(asked)
     elif asked.copy and databases.read(asked.server, asked.copy) is None:
         raise CatmaidError(doing, f"the copy {asked.copy} is gone", "Restore a backup of that release instead.")
     return job
+
+
+def look(asked: Request) -> Seen:
+    """Return what the new release wants to do to the database, and the extensions that are older than the server's."""
+    runner = Runner(asked.project(asked.new), asked.server, asked.database)
+    with asked.server.connect(asked.database) as connection:
+        fake_first = south.fake_first(connection)
+    return migrations.plan(runner, fake_first=fake_first), exchange.old_extensions(asked)
 
 
 def run(state_dir: str, say: Say) -> dict[str, Any]:
@@ -101,6 +124,10 @@ def recover(state_dir: str, say: Say, *, boot: bool = False) -> dict[str, Any]:
 
 
 def _forwards(job: Job, say: Say) -> None:
+    if job.request.kind != ROLLBACK:
+        job.journal.facts["mode"] = online.ONLINE if job.request.kind == ONLINE else online.OFFLINE
+    if job.request.kind == ONLINE:  # until its stop the old release serves, and may start again should it end
+        units.allow(job.request.instance)
     for phase in PHASES[job.request.kind]:
         job.journal.enter(phase.name)
         say(f"{job.request.instance}: {phase.name}")
@@ -130,6 +157,7 @@ def _back(job: Job, error: CatmaidError, say: Say) -> dict[str, Any]:
     with suppress(CatmaidError):
         history.append(asked.state_dir, history.entry(asked, noted, history.UNDONE))
     told = {"ok": False, "undone": True, "message": noted.cause, "failed_database": failed, "evidence": evidence}
+    told["kept_migrations"] = noted.facts.get("kept_migrations", 0)
     return _end(job, {**told, "details": _plain(error.details)})
 
 
@@ -148,7 +176,7 @@ def _end(job: Job, told: dict[str, Any]) -> dict[str, Any]:
     units.forbid(asked.instance)
     noted.remove()
     with suppress(OSError):
-        request.done(asked, keep=bool(told["ok"]) and asked.kind == UPGRADE)
+        request.done(asked, keep=bool(told["ok"]) and asked.kind != ROLLBACK)
     # The play that began it may be gone, and would keep the lock for hours.
     if asked.lock_token:
         with suppress(CatmaidError):
@@ -199,4 +227,4 @@ def _plain(details: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in details.items() if isinstance(value, kinds)}
 
 
-__all__ = ["prepare", "recover", "run"]
+__all__ = ["choose", "prepare", "recover", "run"]

@@ -19,9 +19,9 @@ from ..django import migrations
 from ..django.shim import Runner
 from ..errors import CatmaidError, of_system
 from ..postgres import kept
-from . import companions, exchange, history, page, protection, units, verification
+from . import companions, exchange, history, online, page, protection, units, verification
 from .journal import Journal
-from .request import COPY, ROLLBACK, UPGRADE, Request
+from .request import COPY, ONLINE, ROLLBACK, UPGRADE, Request
 
 RECORD = "record"
 REQUESTS_WITHIN = 30.0  # seconds for requests that have begun, as gunicorn gives them
@@ -94,6 +94,7 @@ def stop(job: Job) -> None:
     """Stop the services: those first that nobody sees, while people work on."""
     services = job.request.services
     unseen = units.of(units.BACKGROUND, services)
+    units.forbid(job.request.instance)
     units.stop(unseen)
     job.journal.closed = time.time()
     show_page(job)
@@ -158,13 +159,33 @@ def undo_migrate(job: Job) -> None:
     protection.bring_back(job.request, job.journal.facts)
 
 
+def migrate_online(job: Job) -> None:
+    """Bring the schema to what the new release wants, and see that it answers, while the old one serves."""
+    request = job.request
+    if job.plan:
+        job.journal.facts["migrations_before"] = len(job.plan.recorded)
+        job.journal.write()
+        outcome = online.migrate(job.new, job.plan, request)
+        job.journal.facts.update(migrations=len(outcome.applied), migration_seconds=outcome.seconds)
+    smoke.live(job.new)
+
+
+def undo_migrate_online(job: Job) -> None:
+    """Leave what was added: the old release works with it. Nothing of the new one is at work any more."""
+    facts = job.journal.facts
+    exchange.end_migration(job.request)
+    kept_now = len(migrations.recorded(job.new))
+    facts["kept_migrations"] = max(0, kept_now - facts.get("migrations_before", kept_now))
+
+
 def start(job: Job) -> None:
     """Start all services and ask them, and meanwhile let the code answer in a process of its own."""
     request = job.request
     job.since = job.since or units.now()
     units.start(request.instance, request.services, wait=False)
     asking = verification.Asking(lambda: verification.directly(request, request.new))
-    smoke.live(job.new)
+    if request.kind != ONLINE:  # where it has done so already
+        smoke.live(job.new)
     units.start(request.instance, request.services)
     asking.answered()
 
@@ -193,14 +214,14 @@ def record(job: Job) -> None:
     """Note what has become of it, and let copies go that are of no use any more. Nothing is undone from here on."""
     request, journal = job.request, job.journal
     journal.leave()
-    if request.kind == UPGRADE:
+    if request.kind != ROLLBACK:
         history.append(request.state_dir, history.entry(request, journal, history.UPGRADED))
         history.remember(request, journal)
         limit = datetime.now(timezone.utc) - timedelta(days=request.keep_copy)
         prefix = f"{request.database[:30]}_before_upgrade_"
         verdicts = kept.judge(request.server, request.database, [prefix], limit)
         kept.drop(request.server, [verdict for verdict in verdicts if verdict.kept.name != request.copy])
-        if not request.keep_copy:
+        if request.copy and not request.keep_copy:
             exchange.drop_copy(request)
     else:
         history.append(request.state_dir, history.entry(request, journal, history.ROLLED_BACK))
@@ -228,6 +249,7 @@ _SWITCH = Phase("switch", switch, undo_switch)
 _END = (Phase("start", start, undo_start), Phase("verify", verify, nothing), Phase(RECORD, record, nothing))
 PHASES: dict[str, tuple[Phase, ...]] = {
     UPGRADE: (_STOP, Phase("protect", protect, undo_protect), _SWITCH, Phase("migrate", migrate, undo_migrate), *_END),
+    ONLINE: (Phase("migrate", migrate_online, undo_migrate_online), _STOP, _SWITCH, *_END),
     ROLLBACK: (_STOP, Phase("put back", put_back, undo_put_back), _SWITCH, *_END),
 }
 

@@ -17,11 +17,12 @@ from ..django.project import Project
 from ..django.shim import Runner
 from ..errors import CatmaidError
 from . import host as hosts
-from . import migrations, notes, requirements, rules
+from . import migrations, notes, rehearsed, requirements, rules
 from .host import Host
 from .known import RULES
 from .migrations import Step
 from .notes import Section
+from .rehearsed import Rehearsal
 from .request import COPY
 from .requirements import Change
 from .rules import Finding
@@ -38,7 +39,10 @@ REWRITING = {f"catmaid.{number}" for number in ("0088", "0089", "0090", "0091", 
 
 @dataclass(frozen=True)
 class Wish:
-    """What is wanted: a version of a repository, for the instance below ``root`` whose ``project`` serves."""
+    """What is wanted: a version of a repository, for the instance below ``root`` whose ``project`` serves.
+
+    ``state_dir`` is where a rehearsal has kept what it has found.
+    """
 
     project: Project
     repository: str
@@ -48,6 +52,7 @@ class Wish:
     local_commits: str
     protect: str = COPY
     backup_dir: str = ""
+    state_dir: str = ""
 
 
 @dataclass
@@ -73,6 +78,7 @@ class Plan:
     pending: str = "files"
     steps: list[Step] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+    rehearsal: Rehearsal | None = None
     problems: list[str] = field(default_factory=list)
 
     @property
@@ -101,6 +107,7 @@ def read(runner: Runner, wish: Wish) -> Plan:
             plan.prepared = checkout.is_prepared(plan.release)
             _read_between(plan, commits)
             _migrations(plan, commits, runner)
+            _rehearsal(plan, runner.database, wish.state_dir, source.commit)
     return plan
 
 
@@ -164,6 +171,17 @@ def _migrations(plan: Plan, commits: Commits, runner: Runner) -> None:
         plan.steps = [Step(step["app"], step["name"], list(step["operations"])) for step in asked]
         plan.pending = "Django"
     plan.seconds = estimate(plan.steps, plan.host.database_bytes)
+
+
+def _rehearsal(plan: Plan, database: str, state_dir: str, serving: str) -> None:
+    """Tell what a rehearsal of this very upgrade has found, which is more than a guess."""
+    found = rehearsed.matching(state_dir, database, serving, plan.release.commit)
+    if found and plan.pending == "Django" and sorted(found.steps) == sorted(step.label for step in plan.steps):
+        plan.rehearsal = found
+        told = found.predicted
+        restart = told["stop"] + told["start"] + told["verify"]
+        measured = {"copy": told["protect"], "migrate": told["migrate"], "restart": round(restart, 1)}
+        plan.seconds = {**measured, "downtime": told["downtime"]}
 
 
 def estimate(steps: list[Step], database_bytes: int) -> dict[str, float]:

@@ -11,7 +11,7 @@ from ..backups import archive, restoration, store
 from ..catmaid.materializations import GEOMETRY
 from ..errors import CatmaidError
 from ..postgres import databases, marks, properties
-from . import exchange, history
+from . import exchange, prediction
 from .request import COPY, DUMP, NONE, Request
 
 
@@ -30,7 +30,7 @@ def check(request: Request) -> tuple[str, str]:
         if not request.backup_dir or not databases.read(request.server, request.database):
             raise
         return DUMP, ""
-    seconds = copy_seconds(request)
+    seconds = prediction.copy_seconds(request)
     if request.max_downtime and seconds > request.max_downtime:
         raise CatmaidError(
             request.doing,
@@ -39,12 +39,6 @@ def check(request: Request) -> tuple[str, str]:
             "Allow a longer one (catmaid_upgrade_max_downtime), or another protection (catmaid_upgrade_protect).",
         )
     return COPY, ""
-
-
-def copy_seconds(request: Request) -> float:
-    """Return how long the copy of the database will take, by what the last one took."""
-    about = databases.read(request.server, request.database)
-    return round((about.bytes if about else 0) / history.copy_rate(request.state_dir), 1)
 
 
 def make(request: Request, way: str, backup: str) -> dict[str, Any]:

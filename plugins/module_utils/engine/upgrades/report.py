@@ -11,7 +11,7 @@ from typing import Any
 
 from ..catmaid.commits import Commit, Position
 from ..progress import size, span
-from . import notes, rules
+from . import notes, rehearsed, rules
 from .planning import Plan
 
 TITLES = {
@@ -41,6 +41,7 @@ def as_dict(plan: Plan) -> dict[str, Any]:
         "requirements": [asdict(change) for change in plan.packages],
         "migrations": {"known_from": plan.pending, "steps": [asdict(step) for step in plan.steps]},
         "estimated_seconds": plan.seconds,
+        "rehearsal": plan.rehearsal.told() if plan.rehearsal else {},
         "postgis": asdict(plan.host.postgis),
         "acknowledge": plan.to_acknowledge,
         "problems": plan.problems,
@@ -58,6 +59,7 @@ def summary(plan: Plan) -> list[str]:
     for level in rules.LEVELS[:-1]:
         lines += [f"{TITLES[level]}: {finding.line()}" for finding in plan.findings if finding.level == level]
     lines += [f"{len(plan.packages)} changes of requirements.", _migrations(plan), *_time(plan)]
+    lines += rehearsed.summary(plan.rehearsal) if plan.rehearsal else []
     if plan.to_acknowledge:
         lines.append(f"Once this is read and done: catmaid_upgrade_notes_acknowledged: {plan.to_acknowledge}")
     return lines
@@ -75,6 +77,7 @@ def markdown(plan: Plan, host: str) -> str:
     lines += _findings(plan)
     lines += _notes(plan)
     lines += _chapter("Migrations", [_migrations(plan), "", *(_step(step) for step in plan.steps)])
+    lines += _chapter("Rehearsal", _rehearsal(plan))
     lines += _chapter("Requirements", _packages(plan))
     lines += _chapter("Local commits", [_commit(commit) for commit in plan.local])
     lines += _chapter("Edited files", [f"- `{name}`" for name in plan.edited])
@@ -112,7 +115,21 @@ def _time(plan: Plan) -> list[str]:
     copy, migrate, restart = (span(plan.seconds[name]) for name in ("copy", "migrate", "restart"))
     copied = size(plan.host.database_bytes)
     parts = f"copy of {copied} {copy}, migrations {migrate}, restart {restart}"
-    return [f"People wait about {span(plan.seconds['downtime'])}, a guess: {parts}."]
+    guess = "as rehearsed" if plan.rehearsal else "a guess"
+    return [f"People wait about {span(plan.seconds['downtime'])}, {guess}: {parts}."]
+
+
+def _rehearsal(plan: Plan) -> list[str]:
+    if not plan.rehearsal:
+        return []
+    rows = [
+        f"| `{one.name}` | {one.seconds:.1f} s | "
+        + ", ".join(f"{name} {held:.1f} s" for name, (_mode, held) in sorted(one.locks.items()))
+        + " |"
+        for one in plan.rehearsal.prints
+    ]
+    told = [f"- {line.strip()}" for line in rehearsed.summary(plan.rehearsal)]
+    return [*told, "", "| migration | takes | locks |", "| --- | --- | --- |", *rows]
 
 
 def _chapter(title: str, lines: Sequence[str]) -> list[str]:

@@ -20,7 +20,7 @@ NAME = "upgrade-request.json"
 LAST = "upgrade-last-request.json"
 STAMP = "%Y%m%dt%H%M%S"
 RECORD = "release.json"
-UPGRADE, ROLLBACK = "upgrade", "rollback"
+UPGRADE, ONLINE, ROLLBACK = "upgrade", "online upgrade", "rollback"
 COPY, DUMP, NONE = "copy", "dump", "none"
 
 
@@ -39,7 +39,8 @@ class Request:
 
     ``services`` are systemd units in the order in which they start. ``direct`` are addresses at which the application
     itself listens: unix:/path or host:port. ``hook`` is a program that is run at the beginning of each phase. People
-    are told to come back after ``expected`` seconds. ``stats_socket`` is uWSGI's of that name.
+    are told to come back after ``expected`` seconds. ``stats_socket`` is uWSGI's of that name. Of kind ONLINE the
+    database is migrated while ``old`` serves, and no table is locked for more than ``lock_seconds``.
     """
 
     id: str
@@ -60,6 +61,7 @@ class Request:
     copy: str = ""
     failed: str = ""
     lock_timeout: int = 30
+    lock_seconds: float = 2.0
     max_downtime: int = 0
     keep_copy: int = 3
     maintenance: str = ""
@@ -87,7 +89,7 @@ class Request:
     @property
     def doing(self) -> str:
         """What is done, for messages."""
-        word = "upgrading to" if self.kind == UPGRADE else "rolling back to"
+        word = "rolling back to" if self.kind == ROLLBACK else "upgrading to"
         return f"{word} {self.new.describe}"
 
 

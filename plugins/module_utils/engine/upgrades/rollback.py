@@ -17,13 +17,14 @@ def ask(base: Request, *, confirmed: bool) -> Request:
     """Return the request for the way back; refuse when edits would be lost that nobody has given up.
 
     An upgrade without a migration has changed nothing in the database, so the way back changes nothing in it either.
+    Nor does that of one that went online: what its migrations have added stays, and the old release works with it.
     """
     last = history.last(base.state_dir)
     doing = f"rolling back to {last['before'].describe}"
     if os.path.realpath(base.current) != last["after"].path:
         cause = f"{base.current} is not {last['after'].describe}, which that upgrade has left"
         raise CatmaidError(doing, cause, "Restore a backup of the release that is wanted instead.")
-    if last["migrations"] and not last["copy"]:
+    if last["migrations"] and not last["copy"] and not last.get("online"):
         remedy = "Restore the backup that was made before it (playbook catmaid.admin.restore)."
         raise CatmaidError(doing, "no copy of the database was kept", remedy)
     edits = exchange.edits_since(base, last["served_since"]) if last["copy"] and last["served_since"] else {}

@@ -46,6 +46,19 @@ def wait(asked: Request) -> dict[str, Any]:
         time.sleep(PAUSE)
 
 
+def failure(asked: Request, done: dict[str, Any]) -> CatmaidError:
+    """Return the error of a job that has ended and failed, and say what serves."""
+    if not done["undone"]:
+        return CatmaidError(asked.doing, done["message"], changed=False)
+    serving = f"it was undone: {asked.old.describe} serves again, with the data from before"
+    if asked.kind == request.ONLINE:
+        kept = f"the database keeps {done.get('kept_migrations', 0)} migrations, which only add"
+        serving = f"{asked.old.describe} serves as before; {kept}"
+    details = {key: value for key, value in done.items() if key not in ("ok", "message", "details")}
+    details["blockers"] = done["details"].get("blockers", [])
+    return CatmaidError(asked.doing, f"it failed and {serving}. Cause: {done['message']}", changed=True, **details)
+
+
 def _lost(asked: Request, retrying: bool) -> CatmaidError:
     undo = units.undo_unit(asked.instance)
     if not retrying and journal.load(asked.state_dir) is None:
