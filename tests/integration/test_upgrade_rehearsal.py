@@ -24,6 +24,8 @@ from tests.integration.instances import session_that_runs
 from tests.integration.support import Run, run_module, start_module
 from tests.integration.upgrading import DATABASE, SERVICE, Served
 
+pytestmark = pytest.mark.once("bookworm")
+
 # 0009 adds a table, 0010 trims names: of the generated ones there is none to be trimmed.
 BEFORE, AFTER = "2030.06.20", "2030.12.21"
 STEPS = ["catmaid.0009_add_samplers", "catmaid.0010_tidy_names"]
