@@ -15,6 +15,7 @@ FLOORS = {
     "locks": 1,
     "steps": 1,
     "postgres": 2,
+    "web": 2,
     "django": 3,
     "catmaid": 4,
     "backups": 5,
