@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.upgrades import page
 
-SITE = Path(__file__).parents[2] / "roles/instance/templates/nginx-site.conf.j2"
+SITE = Path(__file__).parents[2] / "roles/nginx_ssl/templates/site.conf.j2"
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,21 @@ def test_the_application_reaches_its_database(instances):
         assert instance.sql("SELECT pg_get_userbyid(relowner) FROM pg_class WHERE relname = 'treenode'") == "catmaid"
 
 
+def test_people_log_in_by_tls(instances):
+    """Cookies are for TLS only; and Django knows that it is TLS, or it would ask no Referer of us."""
+    ask = "curl -sSk -m 30 -D /tmp/headers --resolve catmaid.test:443:127.0.0.1 https://catmaid.test/accounts/login"
+    post = (
+        f"{ask} -b /tmp/cookies -H \"X-CSRFToken: $(awk '/csrftoken/ {{ print $7 }}' /tmp/cookies)\""
+        " --data-urlencode name=admin --data-urlencode pwd@/opt/catmaid/secrets/superuser_password"
+    )
+    for instance in instances:
+        instance.run(f"{ask} -c /tmp/cookies")
+        assert "Referer" in instance.run(post)
+        assert '"username": "admin"' in instance.run(f"{post} -e https://catmaid.test/")
+        cookie = instance.run("grep -i '^set-cookie: sessionid' /tmp/headers").lower()
+        assert "; secure" in cookie and "; httponly" in cookie
+
+
 def test_another_host_name_is_refused(instances):
     for instance in instances:
         socket = "--unix-socket /run/catmaid/wsgi.sock"
@@ -53,7 +68,7 @@ def test_it_comes_back_after_a_restart_of_the_services(instances):
 
 def test_another_version_does_not_slip_in(instances, play):
     """Only an upgrade, with its backup, takes an instance to another release."""
-    result = play("provision", catmaid_version="2030.06.20")
+    result = play("provision", catmaid_version="2030.06.20", catmaid_https=True)
     assert result.rc == 0
     for instance in instances:
         assert result.changed(instance.name) == []
