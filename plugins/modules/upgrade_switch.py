@@ -65,8 +65,8 @@ options:
   mode:
     description:
       - V(offline) migrates while the application is stopped.
-      - V(online) migrates while the old release serves. It is refused unless a rehearsal of this very upgrade, not
-        older than a day, has found no reason against it.
+      - V(online) migrates while the old release serves. It is refused unless a rehearsal of this very upgrade, with a
+        backup not older than a day, has found no reason against it.
       - V(auto) goes online where that may be, and offline elsewhere, with the reasons in RV(offline_because).
     type: str
     choices: [offline, online, auto]

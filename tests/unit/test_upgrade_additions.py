@@ -117,7 +117,7 @@ def test_rows_that_are_there_again_were_not_lost() -> None:
 
 
 def test_only_a_rehearsal_of_this_very_upgrade_counts(tmp_path: Path) -> None:
-    found = Rehearsal(rehearsed.now(), "catmaid", "b1", "old", "new", "2030.12.21", ["a.0001"])
+    found = Rehearsal(rehearsed.now(), rehearsed.now(), "catmaid", "b1", "old", "new", "2030.12.21", ["a.0001"])
     found.prints = [Footprint("a.0001", 1.5, {"project": ("ShareLock", 1.0)})]
     rehearsed.keep(str(tmp_path), found)
     assert rehearsed.matching(str(tmp_path), "catmaid", "old", "new") == found
@@ -125,7 +125,7 @@ def test_only_a_rehearsal_of_this_very_upgrade_counts(tmp_path: Path) -> None:
     assert rehearsed.objections(found, ["a.0001"], "new") == []
     assert "was not rehearsed" in rehearsed.objections(None, ["a.0001"], "new")[0]
     assert "other migrations" in rehearsed.objections(found, ["a.0001", "a.0002"], "new")[0]
-    found.time = time.strftime(rehearsed.TIME, time.gmtime(time.time() - 90000))
+    found.made = time.strftime(rehearsed.TIME, time.gmtime(time.time() - 90000))
     assert "25 hours old" in rehearsed.objections(found, ["a.0001"], "new")[0]
     rehearsed.forget(str(tmp_path))
     (tmp_path / rehearsed.NAME).write_text("{}")
@@ -133,7 +133,9 @@ def test_only_a_rehearsal_of_this_very_upgrade_counts(tmp_path: Path) -> None:
 
 
 def test_a_rehearsal_is_told_in_a_few_lines() -> None:
-    found = Rehearsal("2030-01-01T00:00:00Z", "catmaid", "b1", "old", "new", "2030.12.21", ["a.0001"])
+    found = Rehearsal(
+        "2030-01-01T00:00:00Z", "2030-01-01T00:00:00Z", "catmaid", "b1", "old", "new", "2030.12.21", ["a.0001"]
+    )
     found.predicted = {"migrate": 12.0, "downtime": 20.0, "online": 4.0}
     found.prints, found.grown = [Footprint("a.0001", 1.5)], 3_000_000
     lines = rehearsed.summary(found)

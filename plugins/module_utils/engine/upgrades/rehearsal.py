@@ -82,7 +82,8 @@ def run(wanted: Wanted, say: Say) -> Rehearsal:
         say(f"dropped {name}, which a rehearsal or drill that was killed has left")
     check_room(wanted)
     found = Rehearsal(
-        time=rehearsed.now(), database=request.database, backup=wanted.backup.id,
+        time=rehearsed.now(), made=wanted.backup.finished.strftime(rehearsed.TIME),
+        database=request.database, backup=wanted.backup.id,
         before=request.old.commit, after=request.new.commit, to=request.new.describe,
     )  # fmt: skip
     with store.using(wanted.backup.path), scratch.claim(request.server) as name:

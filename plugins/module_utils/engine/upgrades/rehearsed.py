@@ -20,18 +20,19 @@ from .additions import Footprint
 
 NAME = "upgrade-rehearsal.json"
 TIME = "%Y-%m-%dT%H:%M:%SZ"
-HOURS = 24.0  # an older one says too little of how long tables are locked
+HOURS = 24.0  # a backup that is older says too little of what is there now
 
 
 @dataclass
 class Rehearsal:
     """A rehearsal. ``objections`` are why the migrations cannot run while the old release serves; without one they can.
 
-    ``before`` and ``after`` are commits; ``predicted`` are the seconds of an upgrade with the application stopped, and
-    ``grown`` the bytes by which the migrations make the database larger.
+    ``made`` is the time of the backup; ``before`` and ``after`` are commits. ``predicted`` are the seconds of an
+    upgrade with the application stopped, and ``grown`` the bytes by which the migrations make the database larger.
     """
 
     time: str
+    made: str
     database: str
     backup: str
     before: str
@@ -110,9 +111,9 @@ def objections(rehearsal: Rehearsal | None, steps: Sequence[str], to: str) -> li
         return [f"the upgrade to {to} was not rehearsed"]
     if sorted(rehearsal.steps) != sorted(steps):
         return ["other migrations were rehearsed than are to be done now"]
-    age = time.time() - calendar.timegm(time.strptime(rehearsal.time, TIME))
+    age = time.time() - calendar.timegm(time.strptime(rehearsal.made, TIME))
     if age > HOURS * 3600:
-        return [f"the rehearsal is {age / 3600:.0f} hours old"]
+        return [f"the backup that it was rehearsed with is {age / 3600:.0f} hours old"]
     return rehearsal.objections
 
 
