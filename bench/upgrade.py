@@ -25,6 +25,7 @@ from tests.integration import double_fixtures as double
 
 ROOT, STATE, KEPT = Path("/opt/catmaid"), Path("/var/lib/catmaid"), Path("/opt/catmaid.kept")
 REPOSITORY = "/srv/catmaid.git"
+GIT_SETTINGS = Path("/var/tmp/catmaid-bench-gitconfig")
 SERVICE, DATABASE, SITE, PAGE = "catmaid", "catmaid", "catmaid.example.org", "/projects/"
 EVERY = 0.1  # seconds
 PATIENCE = 60.0
@@ -43,6 +44,8 @@ def main() -> int:
 
 def keep() -> None:
     """Keep the instance as it is, to start over from it."""
+    # The repository belongs to somebody else than the service user, who is to fetch from it.
+    GIT_SETTINGS.write_text("[safe]\n\tdirectory = *\n", encoding="utf-8")
     double.run(["systemctl", "stop", SERVICE])
     for folder in (ROOT, STATE):
         double.run(["cp", "-a", str(folder), f"{KEPT}{folder.name}-{folder.parent.name}"])
@@ -132,7 +135,7 @@ def documented(version: str, pip: str) -> dict[str, Any]:
     current = ROOT / "current"
     source, env, projects = current / "source", current / "env", current / "source/django/projects"
     cache = [] if pip == "warm" else ["--no-cache-dir"]
-    git = ["git", "-c", "safe.directory=*", "-C", str(source)]
+    git = ["git", "-C", str(source)]
     manage = [f"{env}/bin/python", "manage.py"]
     return {
         "phases": _timed(
@@ -161,7 +164,7 @@ def history() -> dict[str, Any]:
 
 def _as_user(argv: list[str], cwd: Path = Path("/")) -> None:
     env = {"PATH": f"{ROOT}/current/env/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": str(ROOT)}
-    env["PIP_CACHE_DIR"] = "/var/cache/pip"
+    env.update(PIP_CACHE_DIR="/var/cache/pip", GIT_CONFIG_GLOBAL=str(GIT_SETTINGS))
     double.run(["/usr/sbin/runuser", "-u", double.SERVICE_USER, "--", *argv], cwd=cwd, env=env)
 
 

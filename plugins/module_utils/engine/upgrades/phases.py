@@ -98,6 +98,7 @@ def stop(job: Job) -> None:
     units.stop(unseen)
     job.journal.closed = time.time()
     show_page(job)
+    verification.let_in(job.request)
     _let_finish(job.request.stats_socket)
     units.stop([name for name in services if name not in unseen])
 

@@ -11,6 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from http.client import HTTPConnection, HTTPException
 from typing import Any
 
@@ -98,6 +99,16 @@ def served(request: Request, release: Release, address: str, *, static: bool) ->
         raise CatmaidError(doing, "the start page names no static file")
     if static and get(address, request.site, found.group())[0] != 200:
         raise CatmaidError(doing, f"the static file {found.group()} is not served")
+
+
+def let_in(request: Request) -> None:
+    """Return when the application has taken in all requests that wait for it: it gives ours its turn after them.
+
+    What waits to be taken in when a server stops is lost, however it finishes what it has begun.
+    """
+    for address in request.direct:
+        with suppress(OSError, HTTPException):  # one that serves nobody has nothing to lose
+            get(address, request.site, "/version")
 
 
 def directly(request: Request, release: Release) -> None:
