@@ -24,6 +24,7 @@ from .request import Release, Request
 ANSWER_WITHIN = 30.0  # seconds in which the application has to answer at all
 PAUSE = 0.05
 TIMEOUT = 30.0
+TAKEN_IN_WITHIN = 5.0
 STATIC = re.compile(r"""/static/[^"']+[.](?:css|js)""")
 # CATMAID's newer releases write 2021.12.21.dev305+g7d9f83618 for what git calls 2021.12.21-305-g7d9f83618.
 DEVELOPMENT = re.compile(r"[.]dev([0-9]+)[+]")
@@ -32,9 +33,9 @@ DEVELOPMENT = re.compile(r"[.]dev([0-9]+)[+]")
 class Connection(HTTPConnection):
     """A connection to host:port or to unix:/path."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, timeout: float = TIMEOUT) -> None:
         self.unix = address.partition(":")[2] if address.startswith("unix:") else ""
-        super().__init__("localhost" if self.unix else address, timeout=TIMEOUT)
+        super().__init__("localhost" if self.unix else address, timeout=timeout)
 
     def connect(self) -> None:
         """Connect."""
@@ -42,7 +43,7 @@ class Connection(HTTPConnection):
             super().connect()
             return
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(TIMEOUT)
+        self.sock.settimeout(self.timeout)
         with command.as_ourselves():
             self.sock.connect(self.unix)
 
@@ -69,9 +70,11 @@ class Asking:
             self._errors.append(error)
 
 
-def get(address: str, site: str, page: str, more: Mapping[str, str] | None = None) -> tuple[int, str]:
+def get(
+    address: str, site: str, page: str, more: Mapping[str, str] | None = None, timeout: float = TIMEOUT
+) -> tuple[int, str]:  # fmt: skip
     """Return status and body of a page."""
-    connection = Connection(address)
+    connection = Connection(address, timeout)
     try:
         # As behind a web server that speaks TLS, for settings that would send us there.
         connection.request("GET", page, headers={"Host": site, "X-Forwarded-Proto": "https", **(more or {})})
@@ -104,11 +107,12 @@ def served(request: Request, release: Release, address: str, *, static: bool) ->
 def let_in(request: Request) -> None:
     """Return when the application has taken in all requests that wait for it: it gives ours its turn after them.
 
-    What waits to be taken in when a server stops is lost, however it finishes what it has begun.
+    What waits to be taken in when a server stops is lost, however it finishes what it has begun. One that takes nobody
+    in is not waited for.
     """
     for address in request.direct:
         with suppress(OSError, HTTPException):  # one that serves nobody has nothing to lose
-            get(address, request.site, "/version")
+            get(address, request.site, "/version", timeout=TAKEN_IN_WITHIN)
 
 
 def directly(request: Request, release: Release) -> None:
