@@ -82,8 +82,10 @@ class Site:
 
     def roll_back(self) -> Row:
         """Take the upgrade back by the command on the host."""
+        started = time.monotonic()
         self.run("catmaid-admin rollback")
-        return {"phases": self.call("history")["seconds"]}
+        seconds = round(time.monotonic() - started, 3)
+        return {"seconds": seconds, "phases": self.call("history")["seconds"]}
 
     def rounds(self, filled: str, repetitions: int) -> Iterator[Row]:
         """Yield what each procedure costs, so many times."""

@@ -26,6 +26,9 @@ FIELDS = ("seconds", "down", "protect", "slowest", "bytes", "load")
 # and how many times as long it may take at the biggest size as at the smallest.
 LESS = {OURS: 5.0, ONLINE: 10.0}
 WITHIN, FLAT = 10.0, 1.5
+ORDER = (
+    "stop", "pull", "pip", "protect", "put back", "switch", "migrate", "collectstatic", "start", "verify", "record",
+)  # fmt: skip
 # Okabe and Ito's, which the colour-blind tell apart; grey for what is short.
 COLOURS = {
     "pip": "#E69F00",
@@ -89,13 +92,15 @@ def plot(document: dict[str, Any], folder: Path) -> None:
     bars.set_yticks(range(len(shown)), [NAMES[row["variant"]] for row in shown])
     bars.set_xlabel(f"seconds without an answer, {biggest / 1e6:g} million treenodes")
     bars.set_xlim(0, bars.get_xlim()[1] * 1.3)
+    handles = [pyplot.Rectangle((0, 0), 1, 1, color=colour) for colour in COLOURS.values()]
+    bars.legend(handles, list(COLOURS), frameon=False, fontsize=8, loc="lower right")
     back = [row for row in rows if row["variant"] == ROLLBACK]
     sizes = [row["treenodes"] / 1e6 for row in back]
     lines.plot(sizes, [row["seconds"] for row in back], "o-", color="#0072B2", label="rollback: the whole command")
     lines.plot(sizes, [row["down"] for row in back], "o-", color="#E69F00", label="rollback: without an answer")
     copies = [row["protect"] for row in rows if row["variant"] == OURS]
     lines.plot(sizes, copies, "o--", color="#56B4E9", label="upgrade: copy of the database")
-    lines.set_ylim(0, WITHIN)
+    lines.set_ylim(0, max(WITHIN, *(1.1 * row["seconds"] for row in back)))
     lines.set_xlabel("million treenodes")
     lines.set_ylabel("seconds")
     lines.legend(frameon=False, fontsize=8)
@@ -112,8 +117,6 @@ def _draw(axis: Any, place: int, row: Row) -> None:
     left = 0.0
     for name, seconds in row["phases"].items():
         axis.barh(place, seconds, left=left, height=0.62, color=COLOURS.get(name, "#999999"), edgecolor="white")
-        if seconds > 0.08 * row["down"]:
-            axis.text(left + seconds / 2, place, name, va="center", ha="center", fontsize=8)
         left += seconds
     copy = f", {row['protect']:.1f} s of it the copy" if row["protect"] else ""
     axis.text(max(left, row["down"]), place, f" {row['down']:.1f} s{copy}", va="center", fontsize=9)
@@ -124,7 +127,8 @@ def _median(runs: Sequence[Row]) -> Row:
     for key in FIELDS:
         values = [float(run[key]) for run in runs if run.get(key) is not None]
         row[key] = round(median(values), 3) if values else None
-    row["phases"] = {name: round(median(run["phases"][name] for run in runs), 3) for name in runs[0]["phases"]}
+    names = sorted(runs[0]["phases"], key=ORDER.index)
+    row["phases"] = {name: round(median(run["phases"][name] for run in runs), 3) for name in names}
     return row
 
 
