@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +17,7 @@ import pytest
 import testinfra
 
 INVENTORY = Path(__file__).parent / "shared/inventory"
+HOSTS = Path(__file__).parents[1] / "tests/hosts"
 SITE = "catmaid.test"
 NAMES = ("catmaid-bookworm", "catmaid-trixie")
 
@@ -25,6 +28,13 @@ class Instance:
     def __init__(self, name: str) -> None:
         self.name = name
         self.host = testinfra.get_host(f"ssh://{name}", ssh_config=os.environ["CATMAID_SSH_CONFIG"])
+
+    def crash(self) -> None:
+        """Let its power fail, and let it boot. Nobody is told that connections are lost by that."""
+        argv = [str(HOSTS / "crash"), os.environ["CATMAID_HOSTS"], self.name.rpartition("-")[2]]
+        subprocess.run(argv, check=True, stdout=subprocess.DEVNULL)
+        for socket in Path(os.environ["ANSIBLE_SSH_CONTROL_PATH_DIR"]).glob("*"):
+            socket.unlink()
 
     def __repr__(self) -> str:
         return self.name
@@ -69,6 +79,7 @@ class Play:
 
     rc: int
     output: str
+    shown: str = ""  # while it ran, before the results of its tasks
 
     def tasks(self, name: str) -> list[tuple[str, dict]]:
         """Return the tasks that ran on a host, with their results."""
@@ -96,7 +107,21 @@ def start(playbook: str, *options: str, callback: str = "ansible.posix.json", **
 def finish(process: subprocess.Popen) -> Play:
     """Wait for a playbook."""
     output, _ = process.communicate(timeout=600)
-    return Play(process.returncode, output[output.find("{\n") :] if output.rstrip().endswith("}") else output)
+    begin = output.find("{\n") if output.rstrip().endswith("}") else 0
+    return Play(process.returncode, output[begin:], output[:begin])
+
+
+def kill(process: subprocess.Popen) -> None:
+    """Kill a playbook and all that it runs on this machine, as when the controller is gone."""
+    listed = subprocess.run(["ps", "-e", "-o", "pid=,ppid="], check=True, capture_output=True, text=True).stdout
+    parents = dict(map(int, line.split()) for line in listed.splitlines())
+    wanted = {process.pid}
+    while more := {child for child, parent in parents.items() if parent in wanted} - wanted:
+        wanted |= more
+    for pid in wanted:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    process.communicate()
 
 
 class Player:
@@ -105,6 +130,7 @@ class Player:
     inventory = INVENTORY
     start = staticmethod(start)
     finish = staticmethod(finish)
+    kill = staticmethod(kill)
 
     def __call__(self, *arguments: str, **variables: object) -> Play:
         """Run one to its end."""

@@ -107,7 +107,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     if module.check_mode:
         with databases.maintenance(server) as connection:
             found = databases.pair(connection, live, replacement, keep_as)
-            ended = len(databases.sessions(connection, [live, replacement]))
+            ended = databases.sessions(connection, [live, replacement])
     else:
         found, ended = databases.swap(server, live, replacement, keep_as)
     before = {live: told(found.live), replacement: told(found.replacement)}
@@ -118,7 +118,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         "changed": True,
         "before": before,
         "after": after,
-        "sessions_ended": ended,
+        "sessions_ended": len(ended),
         "diff": {"before": before, "after": after},
     }
 

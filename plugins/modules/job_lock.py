@@ -14,8 +14,11 @@ description:
     long as it runs. This one holds it from task to task.
   - A small process on the host holds the lock until it is released or O(max_age) is over. The tasks of the play give
     the token to the modules, which are let through.
-  - A play whose controller has died leaves the lock behind. Other jobs then fail and tell which play that was. It is
-    released with O(state=released) and O(force=true), or at the latest when it is O(max_age) old.
+  - The lock ends with its play, however that ends. The controller keeps a connection to the host open for it, and some
+    seconds after an interrupt, a kill or the loss of the controller the lock is free. A job that goes on then, because
+    nothing interrupts it, has the database for itself until it has ended, and other jobs tell which one that is.
+  - Where no such connection can be kept, a play whose controller has died leaves the lock behind. Then it is released
+    with O(state=released) and O(force=true), or at the latest when it is O(max_age) old.
 author:
   - catmaid.admin contributors (@catmaid)
 extends_documentation_fragment:
@@ -59,6 +62,12 @@ options:
       - With O(state=released), what this module returned. A lock that another job holds by now stays as it is.
     type: str
     default: ""
+  leash:
+    description:
+      - The lock is free, too, when processes were seen on the host whose command line has this word in it, and all of
+        them have ended. Left out, the action plugin of this module sees to it that they end with the play.
+      - With an empty word only O(max_age) ends it.
+    type: str
   force:
     description:
       - With O(state=released), release the lock without its token, whichever play holds it.
@@ -146,6 +155,7 @@ def main() -> None:
             "max_age": {"type": "str", "default": "12h"},
             # No secret: it tells jobs of one play from others, and who may run a module needs none.
             "token": {"type": "str", "default": "", "no_log": False},
+            "leash": {"type": "str"},
             "force": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
@@ -180,7 +190,8 @@ def held(module: AnsibleModule, key: str, before: locks.Note | None) -> tuple[bo
         locks.check(key, params["job"])
         return True, "", None
     token = params["token"] or uuid.uuid4().hex
-    return True, token, locks.start_holder(key, params["job"], token, max_age, params["wait"])
+    leash = params["leash"] or ""
+    return True, token, locks.start_holder(key, params["job"], token, max_age, params["wait"], leash)
 
 
 def released(module: AnsibleModule, key: str, before: locks.Note | None) -> tuple[bool, str, locks.Note | None]:

@@ -36,8 +36,10 @@ options:
       - V(forward) goes to O(release).
       - V(back) takes the last upgrade back, as long as its copy of the database is kept.
       - V(recover) finishes or undoes what was interrupted, and changes nothing else.
+      - V(verify) asks the release that serves what is asked after an upgrade, and fails unless all answers are right.
+        It changes nothing.
     type: str
-    choices: [forward, back, recover]
+    choices: [forward, back, recover, verify]
     default: forward
   release:
     description: Folder of the release that is to serve, as M(catmaid.admin.checkout) has made it. Needed to go forward.
@@ -242,6 +244,17 @@ failed_database:
   description: Database with what a failed try has left, if there is one.
   returned: when it was undone
   type: str
+ended_sessions:
+  description:
+    - Who was still connected to the database after the application had been stopped, and was ended.
+    - With role, address, process, application, since when it was connected, and the time of its last statement.
+  returned: when there were any
+  type: list
+  elements: str
+  sample:
+    - >-
+      postgres from local (pid 4711, application notebook, connected since 2026-11-24 03:00:00+00,
+      idle in transaction, last statement at 2026-11-24 03:10:00+00)
 evidence:
   description: Folder with the logs and the journal of a failed try.
   returned: when it was undone
@@ -254,9 +267,10 @@ from dataclasses import asdict
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.catmaid.admin.plugins.module_utils import _ansible
+from ansible_collections.catmaid.admin.plugins.module_utils import _ansible, _progress
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.errors import CatmaidError
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.upgrades import (
+    checking,
     job,
     journal,
     online,
@@ -274,7 +288,7 @@ def main() -> None:
         argument_spec={
             **_ansible.lock_argument_spec(),
             **_ansible.login_argument_spec(),
-            "direction": {"type": "str", "default": "forward", "choices": ["forward", "back", "recover"]},
+            "direction": {"type": "str", "default": "forward", "choices": ["forward", "back", "recover", "verify"]},
             "release": {"type": "path"},
             "current": {"type": "path", "required": True},
             "state_dir": {"type": "path", "required": True},
@@ -326,6 +340,9 @@ def work(module: AnsibleModule) -> dict[str, Any]:
             return {**told, "changed": True}
         return {"changed": interrupted}
     asked = ask(params)
+    if params["direction"] == "verify":
+        checking.serves(asked)
+        return {"changed": False, "from": asked.old.describe, "to": asked.new.describe}
     if params["direction"] == "back":
         asked = rollback.ask(asked, confirmed=params["confirm"])
     elif asked.old.path == asked.new.path and not journal.load(state_dir) and not _pending(asked):
@@ -340,13 +357,21 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     told.update(mode=online.ONLINE if asked.kind == request.ONLINE else online.OFFLINE, offline_because=reasons)
     if module.check_mode:
         return {**told, "copy": asked.copy if prepared.changes_database else ""}
-    found = units.wanted(_instance(asked.services), asked.services, state_dir, params["program"])
-    units.install(_instance(asked.services), found)
-    starting.start(asked, params["program"])
-    done = starting.wait(asked)
+    return {**carry_out(module, asked), **told}
+
+
+def carry_out(module: AnsibleModule, asked: Request) -> dict[str, Any]:
+    """Let the job do it, and wait for its end; raise what it failed by."""
+    program = module.params["program"]
+    units.install(asked.instance, units.wanted(asked.instance, asked.services, asked.state_dir, program))
+    starting.start(asked, program)
+    with _progress.reporting() as report:
+        done = starting.wait(asked, report)
+    for session in done.get("ended_sessions", []):
+        module.warn(f"Somebody was still connected to {asked.database} after the stop, and was ended: {session}")
     if not done["ok"]:
         raise starting.failure(asked, done)
-    return {**done, **told}
+    return done
 
 
 def ask(params: dict[str, Any]) -> Request:

@@ -14,7 +14,9 @@ from ansible_collections.catmaid.admin.plugins.module_utils.engine.postgres.serv
 
 from tests.integration import support
 
-pytest_plugins = [f"tests.integration.{name}" for name in ("double_fixtures", "cluster_fixtures", "offsite", "cli")]
+pytest_plugins = [
+    f"tests.integration.{name}" for name in ("double_fixtures", "cluster_fixtures", "offsite", "cli", "upgrading")
+]
 
 FOLDER = "tests/integration"
 

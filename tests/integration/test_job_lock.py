@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -17,6 +18,7 @@ from ansible_collections.catmaid.admin.plugins.module_utils.engine.postgres.serv
 
 from tests.integration import support
 from tests.integration.support import Run, run_module
+from tests.integration.test_locks import seen_by
 from tests.integration.test_pg_dump import backups, dump
 from tests.integration.test_pg_dump_faults import wait_for
 
@@ -82,6 +84,14 @@ def test_what_a_dead_play_left_is_released_by_force(lock: Callable[..., Run]) ->
     assert os.path.exists(f"/proc/{held.result['holder']['pid']}")
     assert lock(state="released", force=True).changed
     assert not lock(state="released", force=True).changed
+
+
+def test_it_ends_with_its_leash(lock: Callable[..., Run]) -> None:
+    with subprocess.Popen(["sh", "-c", "read -r _", "our leash"], stdin=subprocess.PIPE) as leash:
+        holder = lock(leash="our leash").result["holder"]["pid"]
+        assert seen_by(holder, [leash.pid])
+        assert "locked by a play" in lock().error
+    assert lock(wait=60, job="next").changed
 
 
 def test_to_hold_it_again_with_its_own_token_changes_nothing(lock: Callable[..., Run]) -> None:

@@ -15,7 +15,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 from ansible_collections.catmaid.admin.plugins.module_utils.engine import locks
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.once("bookworm")
 HOLD = """
 import sys, time
 from ansible_collections.catmaid.admin.plugins.module_utils.engine import locks
-with locks.hold(sys.argv[1], sys.argv[2]):
+with locks.hold(sys.argv[1], sys.argv[2], token=sys.argv[3]):
     print("held", flush=True)
     time.sleep(60)
 """
@@ -50,10 +50,10 @@ def other() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """A function that starts a process that holds a lock."""
     with ExitStack() as stack:
 
-        def start(key: str, job: str = "their job", user: str = "root") -> subprocess.Popen[str]:
+        def start(key: str, job: str = "their job", user: str = "root", token: str = "") -> subprocess.Popen[str]:
             account = pwd.getpwnam(user)
             process = subprocess.Popen(
-                [sys.executable, "-c", HOLD, key, job],
+                [sys.executable, "-c", HOLD, key, job, token],
                 stdout=subprocess.PIPE,
                 text=True,
                 cwd="/",
@@ -80,7 +80,7 @@ def test_a_second_one_is_told_who_holds_it(
 ) -> None:
     process = other(key, "making a \x1b[31mbackup", theirs)
     refusal = subprocess.run(
-        [sys.executable, "-c", HOLD, key, "our job"],
+        [sys.executable, "-c", HOLD, key, "our job", ""],
         capture_output=True, text=True, check=False, cwd="/", user=ours,
         env=os.environ | {"PYTHONPATH": str(support.CHECKOUT.parents[2])},
     ).stderr.splitlines()[-1]  # fmt: skip
@@ -183,7 +183,7 @@ def test_a_play_holds_it_by_a_process_that_lets_its_jobs_through(key: str) -> No
         assert locks.holder(key) == note
     assert locks.holder(key) == note  # it was not the job's to give away
     with open(f"/proc/{note.pid}/cmdline", "rb") as argv, open(f"/proc/{note.pid}/environ", "rb") as environment:
-        assert argv.read().split(b"\0")[5:] == [b"catmaid.admin job lock", b"60", b"upgrade", b""]
+        assert argv.read().split(b"\0")[5:] == [b"catmaid.admin job lock", b"60", b"upgrade", b"", b""]
         assert environment.read() == b""
     with open(notes(key)[0], encoding="utf-8") as file:
         assert "secret" not in file.read()
@@ -196,6 +196,62 @@ def test_a_play_holds_it_by_a_process_that_lets_its_jobs_through(key: str) -> No
     assert notes(key) == []
     with locks.hold(key, "backup", token="secret token"):  # the play's lock is over: the job takes its own
         assert locks._note(key).job == "backup"  # type: ignore[union-attr]
+
+
+def test_a_job_that_goes_on_without_its_play_has_the_database_for_itself(
+    key: str, other: Callable[..., subprocess.Popen[str]]
+) -> None:
+    locks.start_holder(key, "upgrade", "token", 60)
+    first, second = other(key, "migrating", token="token"), other(key, "rebuilding", token="token", user="nobody")
+    assert locks.release(key, "token")
+    for process in (first, second):
+        named = rf"locked by (migrating|rebuilding) \(pid ({first.pid}|{second.pid}), "
+        for token in ("", "token"):
+            with pytest.raises(CatmaidError, match=named), locks.hold(key, "backup", token=token):
+                pass
+        with pytest.raises(CatmaidError, match=named):
+            locks.start_holder(key, "another play", "another", 60)
+        with pytest.raises(CatmaidError, match="is at work"):
+            locks.release(key, force=True)
+        process.kill()
+        process.wait()
+    assert locks.holder(key) is None
+    with locks.hold(key, "backup"):
+        assert notes(key + locks.WORK) == []
+
+
+def seen_by(sleeper: int, leash: list[int]) -> int:
+    """Wait until the holder of a lock has seen one of these processes, and return which."""
+    wanted = {f"/proc/{pid}": pid for pid in leash}
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        for entry in os.scandir(f"/proc/{sleeper}/fd"):
+            with suppress(OSError):
+                if os.readlink(entry.path) in wanted:
+                    return wanted[os.readlink(entry.path)]
+        time.sleep(0.1)
+    raise AssertionError("it was never seen")
+
+
+def test_it_ends_with_its_leash(key: str) -> None:
+    word = f"leash-{uuid.uuid4().hex}"
+    leash = [subprocess.Popen(["sh", "-c", "while read -r _; do :; done", word], stdin=subprocess.PIPE) for _ in "ab"]
+    note = locks.start_holder(key, "upgrade", "token", 600, leash=word)
+    first = seen_by(note.pid, [process.pid for process in leash])
+    for process in sorted(leash, key=lambda process: process.pid != first):
+        assert locks.holder(key) == note  # the other one is there still
+        assert seen_by(note.pid, [process.pid]) == process.pid
+        process.communicate()
+    with locks.hold(key, "backup", wait=60):
+        pass
+
+
+def test_a_leash_that_was_never_seen_is_none(key: str) -> None:
+    locks.start_holder(key, "upgrade", "token", 2, leash="nobody's word")
+    with pytest.raises(CatmaidError, match="locked by upgrade"), locks.hold(key, "backup", wait=1):
+        pass
+    with locks.hold(key, "backup", wait=60):
+        pass
 
 
 def test_it_ends_by_itself_at_its_age(key: str) -> None:

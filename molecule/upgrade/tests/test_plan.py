@@ -9,6 +9,7 @@ import json
 
 NEXT = "2030.12.21"
 SOURCE = "/opt/catmaid/current/source"
+STARTED = "systemctl show --value --property ActiveEnterTimestampMonotonic catmaid.service"
 GIT = f"runuser -u catmaid -- git -C {SOURCE}"
 
 
@@ -37,12 +38,43 @@ def test_notes_have_to_be_acknowledged(instances, play):
 
 
 def test_half_an_upgrade_is_refused(instances, play):
-    for selection in (("--tags", "plan,migrate"), ("--skip-tags", "plan")):
+    for selection in (("--tags", "plan,prepare"), ("--skip-tags", "plan")):
         result = play("upgrade", *selection, catmaid_version=NEXT)
         assert result.rc != 0
         for instance in instances:
             assert "Half an upgrade is none" in result.messages(instance.name)
             assert result.changed(instance.name) == []
+
+
+def test_a_release_is_prepared_while_the_old_one_serves(instances, play):
+    since = [instance.run(STARTED) for instance in instances]
+    predicted = play("upgrade", "--tags", "prepare", "--check", catmaid_version="dev")
+    assert predicted.rc == 0, predicted.output
+    assert not instances[0].host.run("ls -d /opt/catmaid/releases/*dev*").stdout
+    result = play("upgrade", "--tags", "prepare", catmaid_version="dev")
+    assert result.rc == 0, result.output
+    again = play("upgrade", "--tags", "prepare", catmaid_version="dev")
+    for instance, before in zip(instances, since):
+        assert predicted.changed(instance.name) and result.changed(instance.name)
+        assert not any("Switch" in name or "backup" in name for name, _ in result.tasks(instance.name))
+        assert again.changed(instance.name) == []
+        assert instance.version() == "2030.06.20" and instance.run(STARTED) == before
+        assert instance.run("cat /opt/catmaid/releases/*/env/complete-* | wc -l")
+
+
+def test_what_serves_can_be_verified_by_itself(instances, play):
+    for check in ((), ("--check",)):
+        result = play("upgrade", "--tags", "verify", *check)
+        assert result.rc == 0, result.output
+    broken = instances[0]
+    broken.run("systemctl stop catmaid.service")
+    failed = play("upgrade", "--tags", "verify")
+    broken.run("systemctl start catmaid.service")
+    assert failed.rc != 0
+    assert "catmaid.service is inactive" in failed.messages(broken.name)
+    for instance in instances:
+        assert [name for name, task in result.tasks(instance.name) if task.get("changed")] == []
+        assert not instance.is_in_maintenance()
 
 
 def test_local_commits_are_told_and_go_along_when_they_shall(instances, play):

@@ -12,6 +12,14 @@ import time
 SLEEPING = "SELECT count(*) FROM pg_stat_activity WHERE query ILIKE '%pg_sleep%' AND pid <> pg_backend_pid()"
 
 
+def wait_for(running, condition) -> None:
+    """Wait until it is so, while a play runs."""
+    deadline = time.monotonic() + 180
+    while not condition():
+        assert time.monotonic() < deadline and running.poll() is None, running.poll()
+        time.sleep(0.5)
+
+
 def serves_as_before(instance, version: str = "2030.06.20") -> None:
     assert not instance.is_in_maintenance()
     assert instance.version() == version
@@ -65,15 +73,23 @@ def test_the_first_failure_stops_all_further_hosts(instances, play):
     serves_as_before(first)
 
 
-def test_an_upgrade_is_taken_back(instances, play):
-    """Nobody has written anything since."""
-    assert play("upgrade", catmaid_version="dev").rc == 0
-    result = play("rollback")
+def test_each_host_has_a_version_of_its_own_and_stays_where_it_got_to(instances, play):
+    """One after the other; the second one fails. Then the first one goes back: nobody has written anything since."""
+    first, second = instances
+    wanted = {first.name: "dev", second.name: "2030.09.10"}
+    version = f"{{{{ {json.dumps(wanted)}[inventory_hostname] }}}}"
+    failed = play("upgrade", catmaid_version=version, catmaid_serial=1, catmaid_upgrade_backup=False)
+    assert failed.rc != 0
+    assert failed.messages(first.name) == "", failed.output
+    assert first.version().startswith("2030.12.21.dev2+g")
+    serves_as_before(first, first.version())
+    assert "was undone: 2030.06.20 serves again" in failed.messages(second.name)
+    serves_as_before(second)
+    result = play("rollback", "--limit", first.name)
     assert result.rc == 0, result.output
-    for instance in instances:
-        serves_as_before(instance)
-        last = instance.run("tail -n 1 /var/lib/catmaid/upgrade-history.jsonl")
-        assert json.loads(last)["result"] == "rolled back"
+    serves_as_before(first)
+    last = first.run("tail -n 1 /var/lib/catmaid/upgrade-history.jsonl")
+    assert json.loads(last)["result"] == "rolled back"
 
 
 def test_a_release_that_answers_with_errors_is_undone(instances, play):
@@ -84,15 +100,25 @@ def test_a_release_that_answers_with_errors_is_undone(instances, play):
         serves_as_before(instance)
 
 
+def test_a_play_that_is_killed_leaves_no_lock(instances, play):
+    """It waits for people when its controller is gone; the play of the next test gets the lock."""
+    for instance in instances:
+        instance.sql("UPDATE treenode SET edition_time = now() WHERE id = (SELECT max(id) FROM ONLY treenode)")
+    options = {"catmaid_upgrade_backup": False, "catmaid_upgrade_guard": "wait", "catmaid_upgrade_guard_wait": 1}
+    running = play.start("upgrade", catmaid_version="2030.12.21", catmaid_upgrade_guard_idle=60, **options)
+    for instance in instances:
+        # Its argument: what keeps the lock as long as the play lives.
+        wait_for(running, lambda: instance.host.run("pgrep -f 'while [e]cho; do sleep'").rc == 0)  # noqa: B023
+        wait_for(running, lambda: instance.host.run("pgrep -f '[a]ctivity_info'").rc == 0)  # noqa: B023
+    play.kill(running)
+
+
 def test_killing_the_migration_leaves_the_old_release_serving(instances, play):
     for instance in instances:
         instance.sql("ALTER DATABASE catmaid SET catmaid.slow_seconds = 300")
-    running = play.start("upgrade", catmaid_version="2030.12.21")
+    running = play.start("upgrade", catmaid_version="2030.12.21", catmaid_lock_wait=120)
     for instance in instances:
-        deadline = time.monotonic() + 180
-        while instance.sql(SLEEPING, "postgres") == "0":
-            assert time.monotonic() < deadline and running.poll() is None
-            time.sleep(0.5)
+        wait_for(running, lambda: instance.sql(SLEEPING, "postgres") != "0")  # noqa: B023
     # Visitors are told why, and until when.
     for instance in instances:
         status, page = instance.get("/", "-D", "/tmp/head")
@@ -104,13 +130,33 @@ def test_killing_the_migration_leaves_the_old_release_serving(instances, play):
     assert backup.rc != 0
     for instance in instances:
         assert "is locked by upgrade to 2030.12.21 by ansible-playbook of" in str(backup.tasks(instance.name))
+        assert re.match(r"catmaid\.00\d\d_\w+, \d of \d", instance.run("cat /var/lib/catmaid/upgrade-step"))
         instance.run("pkill -KILL -f 'catmaid.admin [m]igrate'")
     result = play.finish(running)
     assert result.rc != 0
     for instance in instances:
+        assert f"[{instance.name}] upgrading to 2030.12.21: " in result.shown
         assert "was undone" in result.messages(instance.name)
         serves_as_before(instance)
         instance.sql("ALTER DATABASE catmaid RESET catmaid.slow_seconds")
+
+
+def test_the_power_fails_in_a_migration(instances, play):
+    """And the controller is gone with it. What boots brings back what was."""
+    instance = instances[1]
+    instance.sql("ALTER DATABASE catmaid SET catmaid.slow_seconds = 300")
+    options = {"catmaid_upgrade_backup": False, "catmaid_version": "2030.12.21"}
+    running = play.start("upgrade", "--limit", instance.name, **options)
+    wait_for(running, lambda: instance.sql(SLEEPING) != "0")
+    play.kill(running)
+    instance.crash()
+    deadline = time.monotonic() + 120
+    while instance.is_in_maintenance() or instance.host.run("test -e /var/lib/catmaid/upgrade.json").rc == 0:
+        assert time.monotonic() < deadline, instance.run("journalctl --boot --no-pager --unit 'catmaid*'")
+        time.sleep(0.5)
+    serves_as_before(instance)
+    assert json.loads(instance.run("tail -n 1 /var/lib/catmaid/upgrade-history.jsonl"))["result"] == "undone"
+    instance.sql("ALTER DATABASE catmaid RESET catmaid.slow_seconds")
 
 
 def test_edited_code_is_not_left_behind(instances, play):

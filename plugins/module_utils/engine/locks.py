@@ -7,7 +7,8 @@ The lock is the kernel's (flock) on an empty file, so it ends with its holder, h
 holder writes a note that says who it is; a note whose process is gone counts for nothing.
 
 A play consists of many processes. One that only sleeps (:func:`start_holder`) keeps the lock for it, and jobs that
-know the play's token are let through.
+know the play's token are let through. Each of them holds a second lock, shared with the others of that play, which
+whoever comes next wants as well: so a job that goes on when its play is gone still has the database for itself.
 """
 
 from __future__ import annotations
@@ -19,15 +20,13 @@ import json
 import os
 import signal
 import stat
-import subprocess
-import sys
 import time
 import urllib.parse
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from . import files
+from . import files, sleepers
 from .errors import CatmaidError
 
 # The first in which everybody may make files. In containers /run/lock may be root's alone.
@@ -39,10 +38,8 @@ NOTE_WITHIN = 1.0  # who has just got the lock has not written yet who it is
 NAME_AT_MOST = 180
 NOTE_AT_MOST = 4096
 GONE_WITHIN = 10.0
-MARK = "catmaid.admin job lock"
 TIME = "%Y-%m-%dT%H:%M:%SZ"
-# The program of the process that keeps a lock for a play: it has the locked file open, and needs to do nothing.
-SLEEPER = "import sys, time; time.sleep(float(sys.argv[2]))"
+WORK = "\0at work"  # behind a key: the lock of the jobs that a play's token has let through
 
 _held: set[str] = set()
 
@@ -83,31 +80,23 @@ def hold(key: str, job: str, wait: float = 0, token: str = "") -> Iterator[None]
     if key in _held:
         yield
         return
-    handle = _take(key, job, wait, token)
-    if handle is None:
-        yield
-        return
+    handle, lock = _take(key, job, wait, token)
     _held.add(key)
     try:
-        _write_note(key, job, os.getpid())
+        _write_note(lock, job, os.getpid())
         yield
     finally:
         _held.discard(key)
-        _forget(key, os.getpid())
+        _forget(lock, os.getpid())
         os.close(handle)
 
 
 def holder(key: str) -> Note | None:
-    """Return who holds the lock, None if nobody does."""
-    handle = _open(key, f"looking at the lock {key}", create=False)
-    if handle is None:
-        return None
-    try:
-        if _try(handle):
-            return None
-        return _note(key)
-    finally:
-        os.close(handle)
+    """Return who holds the lock, or works on without his play that held it; None if nobody does."""
+    for lock in (key, key + WORK):
+        if not _is_free(lock):
+            return _note(lock)
+    return None
 
 
 def check(key: str, job: str) -> None:
@@ -117,24 +106,12 @@ def check(key: str, job: str) -> None:
         raise _refusal(key, job, 0, found)
 
 
-def start_holder(key: str, job: str, token: str, max_age: float, wait: float = 0) -> Note:
-    """Start a process that holds the lock until it is released or ``max_age`` seconds are over."""
-    handle = _take(key, job, wait)
-    if handle is None:
-        raise AssertionError("only a token lets through")
+def start_holder(key: str, job: str, token: str, max_age: float, wait: float = 0, leash: str = "") -> Note:
+    """Start a process that holds the lock until it is released, ``max_age`` seconds are over or its leash is gone."""
+    handle, _lock = _take(key, job, wait)
     try:
-        process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", SLEEPER, MARK, str(max_age), job],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            pass_fds=(handle,),  # a lock belongs to the open file: with the child's copy it outlives us
-            start_new_session=True,  # neither the end of an ssh session nor an interrupt reaches it
-            cwd="/",
-            env={},
-        )
-        process.returncode = 0  # it is meant to outlive us: no warning about that
-        return _write_note(key, job, process.pid, max_age=max_age, token=_digest(token))
+        pid = sleepers.start(handle, job, max_age, leash)
+        return _write_note(key, job, pid, max_age=max_age, token=_digest(token))
     finally:
         os.close(handle)
 
@@ -149,7 +126,7 @@ def releasable(key: str, token: str = "", *, force: bool = False) -> Note | None
         if token:
             return None
         raise CatmaidError(doing, f"it is held by {found}", "Give its token, or set force.", holder=found.details)
-    if not found.token or not _is_sleeper(found.pid):
+    if not found.token or not sleepers.is_one(found.pid):
         raise CatmaidError(
             doing,
             f"it is held by {found}, which is at work and no play that has died",
@@ -183,26 +160,58 @@ def release(key: str, token: str = "", *, force: bool = False) -> Note | None:
     return found
 
 
-def _take(key: str, job: str, wait: float, token: str = "") -> int | None:
-    """Return the locked file; None when the holder has given ``token``."""
+def _take(key: str, job: str, wait: float, token: str = "") -> tuple[int, str]:
+    """Return the locked file and its key: the lock itself, or that of the jobs of a play, if its token was given."""
     handle = _open(key, job, create=True)
-    if handle is None:
-        raise AssertionError("it was to be created")
     deadline = time.monotonic() + wait
     try:
-        while not _try(handle):
-            found = _note(key)
-            if found and found.belongs_to(token):
-                os.close(handle)
-                return None
-            if time.monotonic() >= deadline + (0 if found else NOTE_WITHIN):
+        while True:
+            lock = key
+            if _try(handle):
+                if _is_free(key + WORK):
+                    _forget(key + WORK)  # what those have left that were killed
+                    return handle, key
+                fcntl.flock(handle, fcntl.LOCK_UN)
+                lock = key + WORK
+            elif token:
+                guest = _join(key, job, token)
+                if guest is not None:
+                    os.close(handle)
+                    return guest, key + WORK
+            found = _note(lock)
+            # Who only looks at a lock has it for that moment, too.
+            certain = found and not found.belongs_to(token)
+            if time.monotonic() >= deadline + (0 if certain else NOTE_WITHIN):
                 raise _refusal(key, job, wait, found)
             time.sleep(INTERVAL)
     except BaseException:
         with contextlib.suppress(OSError):
             os.close(handle)
         raise
-    return handle
+
+
+def _join(key: str, job: str, token: str) -> int | None:
+    """Return the locked file of the jobs of the play that has given ``token``, None if it does not hold the lock.
+
+    First in, then looked: whoever takes the lock meanwhile sees us, or we see him.
+    """
+    handle = _open(key + WORK, job, create=True)
+    if _try(handle, fcntl.LOCK_SH):
+        found = _note(key)
+        if found and found.belongs_to(token) and not _is_free(key):
+            return handle
+    os.close(handle)
+    return None
+
+
+def _is_free(key: str) -> bool:
+    handle = _open(key, f"looking at the lock {key}", create=False)
+    if handle < 0:
+        return True
+    try:
+        return _try(handle)
+    finally:
+        os.close(handle)
 
 
 def _refusal(key: str, job: str, wait: float, found: Note | None) -> CatmaidError:
@@ -219,16 +228,16 @@ def _refusal(key: str, job: str, wait: float, found: Note | None) -> CatmaidErro
     )
 
 
-def _try(handle: int) -> bool:
+def _try(handle: int, kind: int = fcntl.LOCK_EX) -> bool:
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
 
 
-def _open(key: str, doing: str, *, create: bool) -> int | None:
-    """Return the lock's file, opened for reading: that is enough to lock it, also when it is another user's.
+def _open(key: str, doing: str, *, create: bool) -> int:
+    """Return the lock's file, opened for reading: that is enough to lock it, also when it is another user's; or -1.
 
     It is never opened to be created when it is there, which fs.protected_regular forbids for files of other users.
     """
@@ -240,7 +249,7 @@ def _open(key: str, doing: str, *, create: bool) -> int | None:
             with contextlib.suppress(FileNotFoundError):
                 return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
             if not create:
-                return None
+                return -1
             with contextlib.suppress(FileExistsError):
                 handle = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
                 os.fchmod(handle, 0o644)
@@ -281,8 +290,10 @@ def _path(key: str) -> str:
     return os.path.join(folder(), f"{name}.lock")
 
 
-def _note_path(key: str, user: int) -> str:
-    return f"{_path(key)}.{user}.json"
+def _note_path(key: str, user: int, pid: int) -> str:
+    # Of those at work there may be several; of those who hold the lock there is one, and what it left is overwritten.
+    who = f"{user}.{pid}" if key.endswith(WORK) else str(user)
+    return f"{_path(key)}.{who}.json"
 
 
 def _write_note(key: str, job: str, pid: int, *, max_age: float = 0, token: str = "") -> Note:
@@ -291,16 +302,16 @@ def _write_note(key: str, job: str, pid: int, *, max_age: float = 0, token: str 
     since = time.strftime(TIME, time.gmtime(now))
     note = Note(job, pid, since, _born(pid) or "", until, token, os.geteuid())
     try:
-        files.write_json(_note_path(key, note.user), asdict(note), mode=0o644)
+        files.write_json(_note_path(key, note.user, pid), asdict(note), mode=0o644)
     except OSError as error:
         raise CatmaidError(job, f"cannot note in {folder()} who holds the lock: {error.strerror or error}") from error
     return note
 
 
-def _forget(key: str, pid: int) -> None:
-    """Remove the note of a process of ours, or as root that of anybody."""
+def _forget(key: str, pid: int = 0) -> None:
+    """Remove the note of a process of ours, or as root that of anybody; without a process all of them."""
     for path, note in _notes(key):
-        if note.pid == pid:
+        if not pid or note.pid == pid:
             with contextlib.suppress(OSError):
                 os.unlink(path)
 
@@ -322,7 +333,7 @@ def _notes(key: str) -> Iterator[tuple[str, Note]]:
             with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), encoding="utf-8") as file:
                 owner = os.fstat(file.fileno()).st_uid
                 said = json.loads(file.read(NOTE_AT_MOST))
-            if name == os.path.basename(_note_path(key, owner)):
+            if name == os.path.basename(_note_path(key, owner, int(said["pid"]))):
                 text = {word: "".join(filter(str.isprintable, str(value))) for word, value in said.items()}
                 words = (text["since"], text["born"], text["until"], text["token"])
                 yield path, Note(text["job"], int(text["pid"]), *words, user=owner)
@@ -340,15 +351,6 @@ def _born(pid: int) -> str | None:
 
 def _alive(note: Note) -> bool:
     return _born(note.pid) == note.born
-
-
-def _is_sleeper(pid: int) -> bool:
-    """Tell whether a process is one of ours that only sleeps: nothing else is ever ended on the word of a note."""
-    try:
-        with open(f"/proc/{pid}/cmdline", "rb") as file:
-            return MARK.encode() in file.read().split(b"\0")
-    except OSError:
-        return False
 
 
 def _digest(token: str) -> str:

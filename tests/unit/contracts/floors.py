@@ -13,6 +13,7 @@ FLOORS = {
     "files": 1,
     "progress": 1,
     "locks": 1,
+    "sleepers": 1,
     "steps": 1,
     "postgres": 2,
     "web": 2,

@@ -22,6 +22,7 @@ from ..errors import CatmaidError
 AROUND = 500  # nanometres to each side of the node that is looked at
 BIGGEST = 10000  # nodes of the skeleton that is asked for: its page is to stay small
 
+WAITING = {"lock_timeout": "10s"}  # as the pages themselves, and no longer: somebody may hold a table for hours
 PROJECTS = "SELECT id FROM project WHERE id > 0 ORDER BY id"  # CATMAID's own has a negative number
 
 # By the summary, which is indexed; the numbers in it are not believed.
@@ -128,7 +129,7 @@ def live(runner: Runner) -> None:
 
 def sample(runner: Runner) -> Sample:
     """Choose what to ask for."""
-    with runner.server.connect(runner.database) as connection, connection.cursor() as cursor:
+    with runner.server.connect(runner.database, settings=WAITING) as connection, connection.cursor() as cursor:
         cursor.execute(PROJECTS)
         projects = [row[0] for row in cursor.fetchall()]
         cursor.execute(SKELETON, [BIGGEST])
@@ -193,7 +194,7 @@ def _wrong_nodes(runner: Runner, answers: Mapping[str, Any], known: Sample) -> l
     told = {node[0]: tuple(node[1:5]) for node in answers["node list"][0]}
     if known.middle not in told and not answers["node list"][3]:
         return [f"the node list of project {known.project} lacks node {known.middle} in the middle of its box"]
-    with runner.server.connect(runner.database) as connection, connection.cursor() as cursor:
+    with runner.server.connect(runner.database, settings=WAITING) as connection, connection.cursor() as cursor:
         cursor.execute(KNOWN, [known.project, list(told)])
         there = {row[0]: tuple(row[1:]) for row in cursor.fetchall()}
     wrong = [node for node, about in told.items() if not _alike({node: about}, {node: there.get(node, ())})]

@@ -86,7 +86,8 @@ def run_rollback(_config: Any, options: argparse.Namespace) -> int:
     base = replace(base, id=stamp, by=chosen.who(), lock_token="")
     asked = rollback.ask(base, confirmed=options.confirm)
     starting.start(asked, options.program)
-    return _tell(starting.wait(asked), options)
+    voice = output.Voice(json=options.json)
+    return _tell(starting.wait(asked, voice.progress()), options)
 
 
 def _tell(found: dict[str, Any], options: argparse.Namespace) -> int:

@@ -38,6 +38,9 @@ PROVIDERS = {"i": ("icu", "ICU_LOCALE"), "b": ("builtin", "BUILTIN_LOCALE")}
 IN_USE = "55006"  # SQLSTATE object_in_use
 SWAP_ATTEMPTS = 5
 SESSION_INTERVAL = 0.05
+SESSION = """
+pid, coalesce(usename, ''), coalesce(application_name, ''), coalesce(host(client_addr), 'local'), coalesce(state, ''),
+backend_start::timestamptz(0)::text, coalesce(query_start::timestamptz(0)::text, '')"""
 
 
 @dataclass(frozen=True)
@@ -49,9 +52,20 @@ class Session:
     application: str
     client: str
     state: str
+    since: str = ""
+    query_start: str = ""
 
     def __str__(self) -> str:
         return f"{self.user} (pid {self.pid}, {self.application or 'unnamed'}, {self.state or 'no state'})"
+
+    @property
+    def told(self) -> str:
+        """Who it is and since when; not what it asked, in which there may be a secret."""
+        asked = f", last statement at {self.query_start}" if self.query_start else ""
+        return (
+            f"{self.user} from {self.client} (pid {self.pid}, application {self.application or 'without a name'}, "
+            f"connected since {self.since}, {self.state or 'no state'}{asked})"
+        )
 
 
 @dataclass(frozen=True)
@@ -96,8 +110,7 @@ def sessions(connection: Any, names: Sequence[str]) -> list[Session]:
     """Return the clients connected to these databases."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT pid, coalesce(usename, ''), coalesce(application_name, ''), coalesce(host(client_addr), 'local'),"
-            " coalesce(state, '') FROM pg_stat_activity WHERE datname = ANY(%s) AND backend_type = 'client backend'"
+            f"SELECT {SESSION} FROM pg_stat_activity WHERE datname = ANY(%s) AND backend_type = 'client backend'"
             " AND pid <> pg_backend_pid() ORDER BY pid",
             (list(names),),
         )
@@ -105,14 +118,14 @@ def sessions(connection: Any, names: Sequence[str]) -> list[Session]:
 
 
 @contextmanager
-def keeping_out(server: Server, names: Sequence[str]) -> Iterator[list[int]]:
-    """End every session of these databases, again and again, while the body runs; yield the growing list of pids.
+def keeping_out(server: Server, names: Sequence[str]) -> Iterator[list[Session]]:
+    """End every session of these databases, again and again, while the body runs; yield the growing list of them.
 
     The body's statement locks its database first and then waits up to five seconds for the others to leave: new
     sessions wait behind that lock, so the loop needs no setting that a kill would leave behind.
     """
     done = threading.Event()
-    ended: list[int] = []
+    ended: list[Session] = []
     failures: list[CatmaidError] = []
     maintained = maintenance_database(server)
 
@@ -122,11 +135,12 @@ def keeping_out(server: Server, names: Sequence[str]) -> Iterator[list[int]]:
                 with connection.cursor() as cursor:
                     # In the list of columns, not in WHERE: there the planner may call it for other databases' rows.
                     cursor.execute(
-                        "SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = ANY(%s)"
+                        f"SELECT {SESSION}, pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = ANY(%s)"
                         " AND pid <> pg_backend_pid() AND backend_type NOT LIKE 'autovacuum%%'",
                         (list(names),),
                     )
-                    ended.extend(row[0] for row in cursor.fetchall() if row[0] not in ended)
+                    known = {session.pid for session in ended}
+                    ended.extend(Session(*row[:-1]) for row in cursor.fetchall() if row[0] not in known)
         except psycopg2.Error as error:
             failures.append(CatmaidError(f"ending the sessions of {', '.join(names)}", str(error)))
 
@@ -228,10 +242,10 @@ def check_unused(server: Server, doing: str, name: str, *, end_sessions: bool) -
             raise in_use(connection, doing, [name])
 
 
-def copy(server: Server, source: str, name: str, *, end_sessions: bool = False) -> None:
+def copy(server: Server, source: str, name: str, *, end_sessions: bool = False) -> list[Session]:
     """Copy a database file by file, with its owner, rights, settings and comment. Whole under its name, or not there.
 
-    Nobody can connect to the source meanwhile.
+    Nobody can connect to the source meanwhile. Returns the sessions that were ended.
     """
     doing = f"copying database {source} to {name}"
     before = check_copy(server, source, name, end_sessions=end_sessions)
@@ -244,7 +258,7 @@ def copy(server: Server, source: str, name: str, *, end_sessions: bool = False) 
             f" OWNER {quoted(before.owner, connection)}{strategy}"
         )
         try:
-            with keeping_out(server, [source] if end_sessions else []):
+            with keeping_out(server, [source] if end_sessions else []) as ended:
                 _execute(connection, statement)
         except psycopg2.errors.ObjectInUse as error:
             raise in_use(connection, doing, [source]) from error
@@ -257,6 +271,7 @@ def copy(server: Server, source: str, name: str, *, end_sessions: bool = False) 
     except BaseException:
         drop(server, unfinished)
         raise
+    return ended
 
 
 def check_name(name: str, doing: str) -> None:
@@ -302,12 +317,12 @@ def pair(connection: Any, live: str, replacement: str, keep_as: str) -> Pair:
     return Pair(old, new)
 
 
-def swap(server: Server, live: str, replacement: str, keep_as: str) -> tuple[Pair, int]:
+def swap(server: Server, live: str, replacement: str, keep_as: str) -> tuple[Pair, list[Session]]:
     """Rename ``live`` to ``keep_as`` and ``replacement`` to ``live`` in one transaction; all sessions are ended.
 
     The new one gets what the old one had: owner, rights, settings, comment, limit. The old one's comment tells from
     then on what it was. Where there is no ``live`` (it was destroyed), it is a plain rename. Returns what was before,
-    and how many sessions were ended.
+    and the sessions that were ended.
     """
     doing = f"putting database {replacement} in the place of {live}"
     for attempt in range(1, SWAP_ATTEMPTS + 1):
@@ -320,7 +335,7 @@ def swap(server: Server, live: str, replacement: str, keep_as: str) -> tuple[Pai
                 _rename(connection, replacement, live)
                 wanted = before.live or before.replacement
                 properties.apply(connection, live, wanted, marks.unmarked(wanted.comment))
-            return before, len(ended)
+            return before, ended
         except CatmaidError as error:
             if error.details.get("sqlstate") != IN_USE:
                 raise

@@ -14,6 +14,7 @@ from ..postgres.server import quoted
 from .request import Request
 
 UNFINISHED = ".unfinished"
+OURS_IN_DATABASE = "catmaid.admin"
 GONE_WITHIN = 60.0
 POSTGIS = "postgis"
 OURS = ("postgis", "postgis_topology", "postgis_raster", "pg_trgm")
@@ -43,14 +44,20 @@ EDITED = {
 }
 
 
-def swap(request: Request, replacement: str, keep_as: str) -> None:
-    """Let ``replacement`` be the live database; nothing is done where that was done already."""
+def swap(request: Request, replacement: str, keep_as: str) -> dict[str, Any]:
+    """Let ``replacement`` be the live database; nothing is done where that was done already. Return what to note."""
     server, live = request.server, request.database
     if databases.read(server, replacement) is None and databases.read(server, live) is not None:
         if databases.read(server, keep_as) is not None:
-            return
+            return {}
         raise CatmaidError(f"putting {replacement} in the place of {live}", f"there is no database {replacement}")
-    databases.swap(server, live, replacement, keep_as)
+    return ended_sessions(databases.swap(server, live, replacement, keep_as)[1])
+
+
+def ended_sessions(ended: list[databases.Session]) -> dict[str, Any]:
+    """Return who was ended although the application had been stopped: it was somebody else, who may wonder."""
+    told = [session.told for session in ended if session.application != OURS_IN_DATABASE]
+    return {"ended_sessions": told} if told else {}
 
 
 def drop_copy(request: Request) -> None:

@@ -77,6 +77,7 @@ def remember(request: Request, journal: Journal) -> None:
         "before": asdict(request.old),
         "after": asdict(request.new),
         "copy": journal.copy if journal.facts.get("copied") else "",
+        "backup": request.backup,
         "served_since": journal.facts.get("served_since", ""),
         "migrations": journal.facts.get("migrations", 0),
         "online": request.kind == ONLINE,

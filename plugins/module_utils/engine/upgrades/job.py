@@ -21,7 +21,7 @@ from ..django import migrations
 from ..django.shim import Runner
 from ..errors import CatmaidError, of_system
 from ..postgres import databases, identity
-from . import exchange, history, journal, online, phases, protection, request, units
+from . import exchange, history, journal, online, phases, protection, request, units, watching
 from .phases import PHASES, Job
 from .request import ONLINE, ROLLBACK, UPGRADE, Request
 
@@ -151,6 +151,7 @@ def _back(job: Job, error: CatmaidError, say: Say) -> dict[str, Any]:
     begun = [phase.name for phase in known].index(noted.phase) + 1
     for phase in reversed(known[:begun]):
         say(f"{asked.instance}: undoing {phase.name}")
+        phases.call_undo_hook(job, phase)
         phase.undo(job)
     failed = asked.failed if databases.read(asked.server, asked.failed) else ""
     noted.facts.update(failed_database=failed, evidence=evidence)
@@ -158,6 +159,7 @@ def _back(job: Job, error: CatmaidError, say: Say) -> dict[str, Any]:
         history.append(asked.state_dir, history.entry(asked, noted, history.UNDONE))
     told = {"ok": False, "undone": True, "message": noted.cause, "failed_database": failed, "evidence": evidence}
     told["kept_migrations"] = noted.facts.get("kept_migrations", 0)
+    told["ended_sessions"] = noted.facts.get("ended_sessions", [])
     return _end(job, {**told, "details": _plain(error.details)})
 
 
@@ -174,6 +176,7 @@ def _end(job: Job, told: dict[str, Any]) -> dict[str, Any]:
     told = {**told, "from": noted.before, "to": noted.after, "seconds": noted.seconds, "downtime": noted.downtime}
     found = _leave(asked, told)
     units.forbid(asked.instance)
+    watching.clear(asked.state_dir)
     noted.remove()
     with suppress(OSError):
         request.done(asked, keep=bool(told["ok"]) and asked.kind != ROLLBACK)

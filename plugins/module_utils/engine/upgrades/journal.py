@@ -59,6 +59,12 @@ class Journal:
         if self.phase and not self.undoing:
             self.seconds[self.phase] = round(time.time() - self.since, 3)
 
+    def tell(self, facts: dict[str, Any]) -> None:
+        """Note what there is to know afterwards; lists grow."""
+        for name, value in facts.items():
+            known = self.facts.get(name)
+            self.facts[name] = [*known, *value] if isinstance(known, list) and isinstance(value, list) else value
+
     def write(self) -> None:
         """Put it on the disk."""
         try:

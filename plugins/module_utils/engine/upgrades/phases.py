@@ -19,12 +19,13 @@ from ..django import migrations
 from ..django.shim import Runner
 from ..errors import CatmaidError, of_system
 from ..postgres import kept
-from . import companions, exchange, history, online, page, protection, units, verification
+from . import companions, exchange, history, online, page, protection, units, verification, watching
 from .journal import Journal
 from .request import COPY, ONLINE, ROLLBACK, UPGRADE, Request
 
 RECORD = "record"
 REQUESTS_WITHIN = 30.0  # seconds for requests that have begun, as gunicorn gives them
+HOOK_WITHIN = 60.0  # seconds that a hook may take when something is undone
 
 
 @dataclass
@@ -127,7 +128,7 @@ def undo_stop(job: Job) -> None:
 def protect(job: Job) -> None:
     """Make what brings the database back, now that nobody writes."""
     if job.changes_database:
-        job.journal.facts.update(protection.make(job.request, job.way, job.backup))
+        job.journal.tell(protection.make(job.request, job.way, job.backup))
 
 
 def undo_protect(job: Job) -> None:
@@ -150,14 +151,21 @@ def migrate(job: Job) -> None:
         # They import the code meanwhile. Nobody gets through to them yet: the web server shows its page.
         job.since = units.now()
         units.start(request.instance, units.of(units.WSGI, request.services), wait=False)
-        outcome = migrations.run(job.new, job.plan, lock_timeout=request.lock_timeout)
+        steps, done = job.plan.steps, list[str]()
+        outcome = migrations.run(
+            job.new,
+            job.plan,
+            lock_timeout=request.lock_timeout,
+            on_event=lambda event: watching.migration(request, event, len(steps), done),
+        )
+        watching.clear(request.state_dir)
         job.journal.facts["migrations"] = len(outcome.applied)
         job.journal.facts["migration_seconds"] = outcome.seconds
 
 
 def undo_migrate(job: Job) -> None:
     undo_start(job)
-    protection.bring_back(job.request, job.journal.facts)
+    job.journal.tell(protection.bring_back(job.request, job.journal.facts))
 
 
 def migrate_online(job: Job) -> None:
@@ -232,13 +240,13 @@ def record(job: Job) -> None:
 def put_back(job: Job) -> None:
     """Let the copy be the database: the way back of an upgrade that went well."""
     if job.request.copy:
-        exchange.swap(job.request, job.request.copy, job.request.failed)
+        job.journal.tell(exchange.swap(job.request, job.request.copy, job.request.failed))
         job.journal.facts.update(copied=True, kept_database=job.request.failed)
 
 
 def undo_put_back(job: Job) -> None:
     if job.request.copy:
-        exchange.swap(job.request, job.request.failed, job.request.copy)
+        job.journal.tell(exchange.swap(job.request, job.request.failed, job.request.copy))
 
 
 def nothing(job: Job) -> None:
@@ -257,10 +265,21 @@ PHASES: dict[str, tuple[Phase, ...]] = {
 
 def call_hook(job: Job) -> None:
     """Run the program that wants to know of each phase; its failure is the phase's."""
-    request, phase = job.request, job.journal.phase
+    _hook(job, job.journal.phase)
+
+
+def call_undo_hook(job: Job, phase: Phase) -> None:
+    """Tell it, too, that a phase is about to be undone; whatever it answers keeps nobody from going back."""
+    with suppress(CatmaidError):
+        _hook(job, f"undo {phase.name}", HOOK_WITHIN)
+
+
+def _hook(job: Job, phase: str, timeout: float | None = None) -> None:
+    request = job.request
     if request.hook:
         env = {"CATMAID_PHASE": phase, "CATMAID_INSTANCE": request.instance, "CATMAID_RELEASE": request.new.describe}
-        command.run([request.hook, phase], doing=f"running the hook {request.hook} before {phase}", env=env)
+        doing = f"running the hook {request.hook} before {phase}"
+        command.run([request.hook, phase], doing=doing, env=env, timeout=timeout)
 
 
 def _point(request: Request, path: str) -> None:

@@ -59,17 +59,17 @@ def make(request: Request, way: str, backup: str) -> dict[str, Any]:
             )
         )
         return {"protected": made.path}
-    databases.copy(request.server, request.database, request.copy, end_sessions=True)
+    ended = databases.copy(request.server, request.database, request.copy, end_sessions=True)
     with databases.maintenance(request.server) as connection:
         about = properties.read(connection, request.copy)
         if about is None:
             raise CatmaidError(f"copying {request.database}", "the copy is gone again")
         databases.mark(connection, request.copy, str(marks.new(request.copy, request.database, about.comment)))
-    return {"copied": True, "copied_bytes": about.bytes}
+    return {"copied": True, "copied_bytes": about.bytes, **exchange.ended_sessions(ended)}
 
 
-def bring_back(request: Request, facts: dict[str, Any]) -> None:
-    """Let the database be what it was, and keep beside it what the migrations have made of it."""
+def bring_back(request: Request, facts: dict[str, Any]) -> dict[str, Any]:
+    """Let the database be what it was, and keep beside it what the migrations have made of it; return what to note."""
     backup = str(facts.get("protected", ""))
     if backup and databases.read(request.server, request.failed) is None:
         with store.using(backup):
@@ -77,8 +77,7 @@ def bring_back(request: Request, facts: dict[str, Any]) -> None:
             there = databases.read(request.server, request.copy)
             if there is None or databases.is_left_over(there):
                 restoration.run(wanted, restoration.prepare(wanted))
-    if backup or facts.get("copied"):
-        exchange.swap(request, request.copy, request.failed)
+    return exchange.swap(request, request.copy, request.failed) if backup or facts.get("copied") else {}
 
 
 def _backup(request: Request) -> str:

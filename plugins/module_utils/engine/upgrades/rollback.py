@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from typing import Any
 
 from ..errors import CatmaidError
+from ..postgres import databases
 from . import exchange, history
 from .request import ROLLBACK, Request
 
@@ -25,8 +27,9 @@ def ask(base: Request, *, confirmed: bool) -> Request:
         cause = f"{base.current} is not {last['after'].describe}, which that upgrade has left"
         raise CatmaidError(doing, cause, "Restore a backup of the release that is wanted instead.")
     if last["migrations"] and not last["copy"] and not last.get("online"):
-        remedy = "Restore the backup that was made before it (playbook catmaid.admin.restore)."
-        raise CatmaidError(doing, "no copy of the database was kept", remedy)
+        raise CatmaidError(doing, "no copy of the database was kept", _instead(last))
+    if last["copy"] and databases.read(base.server, last["copy"]) is None:
+        raise CatmaidError(doing, f"its copy of the database is gone ({last['copy']})", _instead(last))
     edits = exchange.edits_since(base, last["served_since"]) if last["copy"] and last["served_since"] else {}
     if edits and not confirmed:
         told = ", ".join(f"{count} in {table}" for table, count in edits.items())
@@ -38,3 +41,14 @@ def ask(base: Request, *, confirmed: bool) -> Request:
         )
     failed = f"{base.database[:30]}_failed_upgrade_{base.id}"
     return replace(base, kind=ROLLBACK, old=last["after"], new=last["before"], copy=last["copy"], failed=failed)
+
+
+def _instead(last: dict[str, Any]) -> str:
+    """Return the other way back: slower, and whatever was written since is lost."""
+    backup = last.get("backup", "")
+    which = f"the backup {backup}, which was made before it" if backup else "a backup that was made before it"
+    choice = f"catmaid_restore_backup={backup} and " if backup else ""
+    return (
+        f"Restore {which}: the playbook catmaid.admin.restore with {choice}catmaid_restore_checkout=true brings its "
+        "release, too. What people have written since is not in it."
+    )

@@ -10,7 +10,9 @@ from typing import Any
 
 from .. import command
 from ..errors import CatmaidError
-from . import journal, request, units
+from ..progress import Report
+from . import journal, request, units, watching
+from .phases import RECORD
 from .request import Request
 
 PAUSE = 0.1
@@ -29,13 +31,17 @@ def start(asked: Request, program: str) -> None:
     command.run(argv, doing=f"starting the job of {asked.instance}", remedy=f"Look at journalctl --unit {unit}.")
 
 
-def wait(asked: Request) -> dict[str, Any]:
+def wait(asked: Request, report: Report | None = None) -> dict[str, Any]:
     """Return what the job has left when it has ended, by itself or by the unit that recovers."""
+    begun = time.monotonic()
     own, undo = units.job_unit(asked.instance), units.undo_unit(asked.instance)
     while True:
         found = journal.result(asked.state_dir, asked.id)
         if found:
             return found
+        moment = watching.progress(asked, round(time.monotonic() - begun, 1)) if report else None
+        if report and moment:
+            report(moment)
         states = [units.systemctl("is-active", unit, ok=None) for unit in (own, undo)]
         retrying = units.systemctl("show", "--property=SubState", "--value", undo, ok=None) == "auto-restart"
         if retrying or not any(state in RUNNING for state in states):
@@ -65,7 +71,9 @@ def _lost(asked: Request, retrying: bool) -> CatmaidError:
         return CatmaidError(
             asked.doing, "the job ended without a word", f"journalctl --unit {units.job_unit(asked.instance)}."
         )
+    found = journal.load(asked.state_dir)
     tries = "it is tried again every 10 seconds" if retrying else f"run catmaid-admin recover --state {asked.state_dir}"
-    return CatmaidError(
-        asked.doing, "it failed, and could not be undone yet", f"See journalctl --unit {undo}, mend the cause; {tries}."
-    )
+    failed = "it failed, and could not be undone yet"
+    if found and found.phase == RECORD:
+        failed = f"{found.after} serves, and is verified, but what is left to do could not be done yet"
+    return CatmaidError(asked.doing, failed, f"See journalctl --unit {undo}, mend the cause; {tries}.")

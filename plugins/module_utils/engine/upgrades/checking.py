@@ -1,0 +1,33 @@
+# Copyright (c) 2026, catmaid.admin contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether an instance serves as it does after an upgrade, asked at any time. Reads only."""
+
+from __future__ import annotations
+
+from ..django import migrations
+from ..django.shim import Runner
+from ..errors import CatmaidError
+from . import journal, units, verification
+from .request import Request
+
+
+def serves(asked: Request) -> None:
+    """Raise unless all units run and the release ``asked.new`` answers, directly and through the web server."""
+    doing = f"asking whether {asked.new.describe} serves"
+    if journal.load(asked.state_dir):
+        remedy = f"Wait for its end; if none is at work, run catmaid-admin recover --state {asked.state_dir}."
+        raise CatmaidError(doing, "an upgrade is under way, or was interrupted", remedy)
+    for name in map(units.unit, asked.services):
+        state = units.systemctl("is-active", name, ok=None)
+        if state != "active":
+            raise CatmaidError(doing, f"{name} is {state}", f"Look at journalctl --unit {name}.")
+    since = units.now()
+    for address in asked.direct:
+        verification.served(asked, asked.new, address, static=False)
+    plan = migrations.plan(Runner(asked.project(asked.new), asked.server, asked.database))
+    if plan.unapplied:
+        raise CatmaidError(doing, f"the database lacks migrations of it: {', '.join(plan.unapplied)}")
+    verification.works(asked, asked.new)
+    verification.served(asked, asked.new, asked.web, static=True)
+    verification.quiet(asked, since)
