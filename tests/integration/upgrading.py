@@ -108,6 +108,10 @@ class Served:
         Path(f"/etc/nginx/sites-enabled/{self.service}").write_text(
             SITE.format(root=self.root, web=self.port, application=self.application, websockets=WEBSOCKETS)
         )
+        # What undoes tries again every 10 seconds, which is long for a test.
+        soon = Path(f"/etc/systemd/system/{self.service}-upgrade-undo.service.d/soon.conf")
+        soon.parent.mkdir()
+        soon.write_text("[Service]\nRestartSec=0.2\n")
         run(["systemctl", "daemon-reload"])
         run(["systemctl", "restart", "nginx"])
 
@@ -157,9 +161,7 @@ class Served:
         shutil.rmtree(self.state)
         self.state.mkdir()
         self.drop_databases()
-        psql(
-            "postgres", f'CREATE self.database "{self.database}" OWNER {ROLE} TEMPLATE "{self.template(version, 1000)}"'
-        )
+        psql("postgres", f'CREATE DATABASE "{self.database}" OWNER {ROLE} TEMPLATE "{self.template(version, 1000)}"')
         self.point(version)
         run(["systemctl", "start", self.service])
         self.wait(lambda: self.get("/version")[0] == 200)
@@ -216,7 +218,7 @@ class Served:
         try:
             run(["install", "-d", "-o", "postgres", "-m", "0700", str(disk / "pg")])
             psql("postgres", f"CREATE TABLESPACE {TABLESPACE} LOCATION '{disk}/pg'")
-            psql("postgres", f"ALTER self.database {self.database} SET TABLESPACE {TABLESPACE}")
+            psql("postgres", f"ALTER DATABASE {self.database} SET TABLESPACE {TABLESPACE}")
             yield disk
         finally:
             (disk / "fill").unlink(missing_ok=True)

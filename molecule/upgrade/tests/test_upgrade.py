@@ -10,6 +10,7 @@ import re
 import time
 
 SLEEPING = "SELECT count(*) FROM pg_stat_activity WHERE query ILIKE '%pg_sleep%' AND pid <> pg_backend_pid()"
+TIED = "ls -l /proc/$(pgrep -of 'catmaid.admin [j]ob lock')/fd | grep -q '> /proc/'"
 
 
 def wait_for(running, condition) -> None:
@@ -107,9 +108,8 @@ def test_a_play_that_is_killed_leaves_no_lock(instances, play):
     options = {"catmaid_upgrade_backup": False, "catmaid_upgrade_guard": "wait", "catmaid_upgrade_guard_wait": 1}
     running = play.start("upgrade", catmaid_version="2030.12.21", catmaid_upgrade_guard_idle=60, **options)
     for instance in instances:
-        # Its argument: what keeps the lock as long as the play lives.
-        wait_for(running, lambda: instance.host.run("pgrep -f 'while [e]cho; do sleep'").rc == 0)  # noqa: B023
-        wait_for(running, lambda: instance.host.run("pgrep -f '[a]ctivity_info'").rc == 0)  # noqa: B023
+        # What holds the lock has seen the process that ends with the play.
+        wait_for(running, lambda: instance.host.run(TIED).rc == 0)  # noqa: B023
     play.kill(running)
 
 
