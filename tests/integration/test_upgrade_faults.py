@@ -17,6 +17,8 @@ from tests.integration.double_fixtures import psql, run
 from tests.integration.support import Run, run_module
 from tests.integration.upgrading import DATABASE, KILL, NEW, OLD, SERVICE, Served
 
+pytestmark = pytest.mark.once("bookworm")
+
 # A new phase without a row fails test_every_phase_has_its_faults.
 FAULTS = {
     UPGRADE: {
@@ -46,7 +48,7 @@ SCRIPTS = {
     f"systemd-run --quiet sh -c 'until systemctl is-active {UNDO} | grep -qx activating; do sleep 0.1; done; "
     "systemctl start postgresql'",
     "disk full": "for disk in {state} {disk}; do cat /dev/zero > $disk/fill; done; exit 0",
-    "does not come up": "chmod 000 {code}/source/django/projects/mysite/wsgi.py",
+    "does not come up": "mv {code}/source/django/projects/mysite/wsgi.py {code}/wsgi.py",
     "forgotten session": "systemd-run --quiet --collect --unit=forgotten runuser -u postgres -- psql"
     " -c 'BEGIN; LOCK auth_user, project; SELECT pg_sleep(600)'"
     " \"dbname={database} application_name='forgotten notebook'\"\n"
@@ -73,7 +75,8 @@ def break_in(served: Served, phase: str, fault: str, code: Path, disk: Path | st
 
 def mend(served: Served, code: Path) -> None:
     """Take away what a fault has left."""
-    run(["chmod", "644", f"{code}/source/django/projects/mysite/wsgi.py"])
+    if (code / "wsgi.py").exists():
+        run(["mv", str(code / "wsgi.py"), f"{code}/source/django/projects/mysite/wsgi.py"])
     run(["systemctl", "stop", "forgotten"], check=False)
     (served.state / "fill").unlink(missing_ok=True)
 

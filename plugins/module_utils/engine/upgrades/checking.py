@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+from ..catmaid import smoke
 from ..django import migrations
 from ..django.shim import Runner
 from ..errors import CatmaidError
-from . import journal, units, verification
+from . import companions, journal, units, verification
 from .request import Request
 
 
@@ -23,11 +24,12 @@ def serves(asked: Request) -> None:
         if state != "active":
             raise CatmaidError(doing, f"{name} is {state}", f"Look at journalctl --unit {name}.")
     since = units.now()
-    for address in asked.direct:
-        verification.served(asked, asked.new, address, static=False)
-    plan = migrations.plan(Runner(asked.project(asked.new), asked.server, asked.database))
+    verification.directly(asked, asked.new)
+    runner = Runner(asked.project(asked.new), asked.server, asked.database)
+    plan = migrations.plan(runner)
     if plan.unapplied:
         raise CatmaidError(doing, f"the database lacks migrations of it: {', '.join(plan.unapplied)}")
-    verification.works(asked, asked.new)
+    smoke.live(runner)
     verification.served(asked, asked.new, asked.web, static=True)
+    companions.verify(asked, list(companions.checks(asked)))
     verification.quiet(asked, since)
