@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import json
 import signal
-import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,7 @@ import pytest
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.upgrades.phases import PHASES
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.upgrades.request import ONLINE, UPGRADE
 
-from tests.integration.cli import Program
-from tests.integration.double_fixtures import Release, psql, run
+from tests.integration.double_fixtures import psql, run
 from tests.integration.instances import session_that_runs
 from tests.integration.support import Run, run_module, start_module
 from tests.integration.upgrading import DATABASE, SERVICE, Served
@@ -32,17 +30,6 @@ STEPS = ["catmaid.0009_add_samplers", "catmaid.0010_tidy_names"]
 KILL = f"systemctl kill --kill-whom=main --signal=KILL {SERVICE}-upgrade"
 SCRATCH = "SELECT count(*) FROM pg_database WHERE datname LIKE 'catmaid_drill_%'"
 APPLIED = "SELECT count(*) FROM django_migrations WHERE app = 'catmaid' AND name >= '0009'"
-
-
-@pytest.fixture(scope="module")
-def installed(
-    program: Program, double_release: Callable[..., Release], double_template: Callable[..., str]
-) -> Iterator[Served]:
-    """The instance, once for all tests of this file."""
-    served = Served(Path(tempfile.mkdtemp(dir="/var/tmp")), str(program.path), double_release, double_template)
-    served.install()
-    yield served
-    served.remove()
 
 
 @pytest.fixture

@@ -147,7 +147,7 @@ def test_the_power_fails_in_a_migration(instances, play):
     instance.sql("ALTER DATABASE catmaid SET catmaid.slow_seconds = 300")
     options = {"catmaid_upgrade_backup": False, "catmaid_version": "2030.12.21"}
     running = play.start("upgrade", "--limit", instance.name, **options)
-    wait_for(running, lambda: instance.sql(SLEEPING) != "0")
+    wait_for(running, lambda: instance.sql(SLEEPING, "postgres") != "0")
     play.kill(running)
     instance.crash()
     deadline = time.monotonic() + 120

@@ -13,7 +13,7 @@ from typing import Any
 from ..errors import CatmaidError
 from ..progress import Progress
 from . import journal
-from .request import UPGRADE, Request
+from .request import ROLLBACK, Request
 
 NAME = "upgrade-step"
 
@@ -46,7 +46,7 @@ def progress(asked: Request, seconds: float) -> Progress | None:
     if found is None or found.id != asked.id:
         return None
     if found.undoing:
-        what = f"undoing the {'upgrade' if asked.kind == UPGRADE else 'rollback'} to {asked.new.describe}"
+        what = f"undoing the {'upgrade' if asked.kind != ROLLBACK else 'rollback'} to {asked.new.describe}"
         return Progress(what, "", 0, 0, seconds, None, f"it failed in the phase {found.phase}")
     text = ""
     with suppress(OSError), open(os.path.join(asked.state_dir, NAME), encoding="utf-8") as file:
