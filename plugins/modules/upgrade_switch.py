@@ -261,8 +261,6 @@ evidence:
   type: str
 """
 
-import os
-import time
 from dataclasses import asdict
 from typing import Any
 
@@ -274,12 +272,13 @@ from ansible_collections.catmaid.admin.plugins.module_utils.engine.upgrades impo
     job,
     journal,
     online,
+    options,
     request,
     rollback,
     starting,
     units,
 )
-from ansible_collections.catmaid.admin.plugins.module_utils.engine.upgrades.request import Release, Request
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.upgrades.request import Request
 
 
 def main() -> None:
@@ -339,7 +338,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
             told = job.recover(state_dir, lambda line: None)
             return {**told, "changed": True}
         return {"changed": interrupted}
-    asked = ask(params)
+    asked = options.parse(params, asdict(_ansible.server(params)))
     if params["direction"] == "verify":
         checking.serves(asked)
         return {"changed": False, "from": asked.old.describe, "to": asked.new.describe}
@@ -374,45 +373,8 @@ def carry_out(module: AnsibleModule, asked: Request) -> dict[str, Any]:
     return done
 
 
-def ask(params: dict[str, Any]) -> Request:
-    """Return what these options ask for."""
-    stamp = time.strftime(request.STAMP, time.gmtime())
-    old = request.release(os.path.realpath(params["current"]))
-    new: Release = request.release(params["release"]) if params["release"] else old
-    short = params["login_db"][:30]
-    return Request(
-        id=stamp,
-        kind=request.UPGRADE,
-        instance=_instance(params["services"]),
-        old=old,
-        new=new,
-        database=params["login_db"],
-        login=asdict(_ansible.server(params)),
-        copy=f"{short}_before_upgrade_{stamp}",
-        failed=f"{short}_failed_upgrade_{stamp}",
-        by=params["requested_by"],
-        project_user=params["project_user"] or "",
-        expected=params["expected_seconds"],
-        hook=params["hook"] or "",
-        stats_socket=params["stats_socket"] or "",
-        backup_dir=params["backup_dir"] or "",
-        **{
-            name: params[name]
-            for name in (
-                "state_dir", "services", "current", "settings", "lock_timeout", "lock_seconds", "max_downtime",
-                "keep_copy", "maintenance", "site", "web", "direct", "backup", "lock_token", "lock_wait", "protect",
-                "backup_hours",
-            )
-        },
-    )  # fmt: skip
-
-
 def _pending(asked: Request) -> bool:
     return job.prepare(asked).changes_database
-
-
-def _instance(services: list[str]) -> str:
-    return units.unit(services[0]).rpartition(".")[0]
 
 
 def _diff(asked: Request, changed: bool) -> dict[str, Any]:
