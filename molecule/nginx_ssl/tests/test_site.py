@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 SITE = "https://catmaid.test"
 LAB = "-H 'Origin: https://lab.test'"
@@ -140,8 +141,14 @@ def test_usual_requests_and_answers_stay_in_memory(instances, visit):
         slowly = "--limit-rate 1M"
         visit(instance, f"{SITE}/size?kind=jpg&bytes=1500000", slowly, text=False)
         assert traces(instance, ANSWERS) == before
-        visit(instance, f"{SITE}/size?kind=jpg&bytes=30000000", "--limit-rate 20M", text=False)
+        # So would one of an answer, when the visitor is slower than the application.
+        slow = f"curl -sk --limit-rate 1M --resolve catmaid.test:443:127.0.0.1 '{SITE}/size?kind=jpg&bytes=60000000'"
+        instance.run(f"systemd-run --quiet --collect --unit=slow -p StandardOutput=null {slow}")
+        deadline = time.monotonic() + 90
+        while traces(instance, ANSWERS) == before and time.monotonic() < deadline:
+            time.sleep(0.3)
         assert traces(instance, ANSWERS) != before
+        instance.run("systemctl stop slow || true")
 
 
 def test_too_large_a_request_is_refused(instances):
