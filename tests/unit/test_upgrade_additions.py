@@ -143,3 +143,5 @@ def test_a_rehearsal_is_told_in_a_few_lines() -> None:
     assert lines[-1] == "All migrations only add: it can go online."
     found.objections = ["project is written anew"]
     assert rehearsed.summary(found)[-2:] == ["It cannot go online:", "  project is written anew"]
+    found.objections *= 20
+    assert rehearsed.summary(found)[-2:] == ["  project is written anew", "  and 8 more"]

@@ -151,7 +151,7 @@ def _ask(request: Request, backup: store.Backup, runner: Runner, outcome: Outcom
     if outcome.migrated:
         say(f"brought forward by {len(outcome.migrated)} migrations")
     with _timed(outcome, "rebuild"):
-        outcome.rebuilt, outcome.warnings = _rebuild(runner, backup, request.on_progress)
+        outcome.rebuilt, outcome.warnings = rebuild_left_out(runner, backup, request.on_progress)
     if outcome.rebuilt:
         say(f"what it left out is back: {', '.join(outcome.rebuilt)}")
     with _timed(outcome, "smoke"):
@@ -186,7 +186,7 @@ def _bring_forward(runner: Runner) -> list[str]:
     return migrations.run(runner, plan, lock_timeout=LOCK_TIMEOUT).applied
 
 
-def _rebuild(runner: Runner, backup: store.Backup, report: Report | None) -> tuple[list[str], list[str]]:
+def rebuild_left_out(runner: Runner, backup: store.Backup, report: Report | None) -> tuple[list[str], list[str]]:
     """Rebuild the materializations that the backup left out, unless the restore has; compare all of them.
 
     Returns those that are back, and what did not come back.

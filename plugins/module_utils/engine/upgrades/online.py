@@ -36,7 +36,9 @@ def check(request: Request, reasons: Sequence[str]) -> None:
     """Raise when there are any."""
     if reasons:
         remedy = "Let it go offline (catmaid_upgrade_mode: offline, or auto)."
-        raise CatmaidError(f"{request.doing} online", "; ".join(reasons), remedy, objections=list(reasons))
+        raise CatmaidError(
+            f"{request.doing} online", "; ".join(rehearsed.first(reasons)), remedy, objections=list(reasons)
+        )
 
 
 def migrate(runner: Runner, plan: migrations.Plan, request: Request) -> migrations.Outcome:

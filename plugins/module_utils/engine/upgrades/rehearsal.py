@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from ..backups import restoration, store
+from ..backups import drill, restoration, store
 from ..catmaid import smoke, south
 from ..catmaid.materializations import EXACT, SUMMARIES
 from ..django import migrations
@@ -94,6 +94,8 @@ def run(wanted: Wanted, say: Say) -> Rehearsal:
                 restoration.run(copy, restoration.prepare(copy))
             _migrate(wanted, name, found, say)
             with _timed(found, "ask"):
+                # What the restore could not fill, for pages that need it
+                drill.rebuild_left_out(Runner(request.project(request.new), request.server, name), wanted.backup, None)
                 _ask(request, request.new, name)
                 found.objections += _ask_old(request, name)
         finally:

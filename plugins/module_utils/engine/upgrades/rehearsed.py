@@ -20,6 +20,7 @@ from .additions import Footprint
 
 NAME = "upgrade-rehearsal.json"
 TIME = "%Y-%m-%dT%H:%M:%SZ"
+REASONS_TOLD = 12
 HOURS = 24.0  # a backup that is older says too little of what is there now
 
 
@@ -117,6 +118,12 @@ def objections(rehearsal: Rehearsal | None, steps: Sequence[str], to: str) -> li
     return rehearsal.objections
 
 
+def first(reasons: Sequence[str]) -> list[str]:
+    """Return as many as somebody will read."""
+    more = [f"and {len(reasons) - REASONS_TOLD} more"] if len(reasons) > REASONS_TOLD else []
+    return [*reasons[:REASONS_TOLD], *more]
+
+
 def summary(rehearsal: Rehearsal) -> list[str]:
     """Return it for people, line by line."""
     told = rehearsal.predicted
@@ -131,5 +138,5 @@ def summary(rehearsal: Rehearsal) -> list[str]:
     if slowest:
         lines.append("Slowest: " + ", ".join(f"{one.name} {one.seconds:.1f} s" for one in slowest) + ".")
     if rehearsal.objections:
-        return [*lines, "It cannot go online:", *(f"  {reason}" for reason in rehearsal.objections)]
+        return [*lines, "It cannot go online:", *(f"  {reason}" for reason in first(rehearsal.objections))]
     return [*lines, "All migrations only add: it can go online."]
