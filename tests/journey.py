@@ -133,6 +133,8 @@ class Journey:
             argv += ["-e", f"{key}={value}"]
         environment = os.environ | {
             "ANSIBLE_HOME": str(self.folder / "ansible"),
+            # Its default is shared: another run's connection to a host of the same name would be taken for ours.
+            "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self.folder / "cp"),
             "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
             "ANSIBLE_COLLECTIONS_PATH": str(self.folder / "collections"),
             "ANSIBLE_DISPLAY_OK_HOSTS": "false",
