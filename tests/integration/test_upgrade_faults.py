@@ -174,6 +174,21 @@ def test_the_way_back_is_killed_in_each_of_its_phases(served: Served) -> None:
     served.assert_serves(NEW)
 
 
+def test_a_rollback_does_not_put_aside_what_was_restored(upgraded: Served, program: Program) -> None:
+    served = upgraded
+    served.reset()
+    assert served.upgrade().changed
+    both = {"login_db": DATABASE, "end_sessions": True}
+    assert run_module("database_copy", name=f"{DATABASE}_restored", **both).changed
+    swap = {"replacement": f"{DATABASE}_restored", "keep_as": f"{DATABASE}_before_restore_20300101t000000"}
+    assert run_module("database_swap", login_db=DATABASE, **swap).changed
+    for told in (back(served, "").error, program("rollback", "--state", str(served.state)).text):
+        assert "it was restored since" in told
+    served.assert_serves(NEW)
+    assert run_module("upgrade_switch", **served.options(direction="back", confirm=True)).changed
+    served.assert_serves(OLD)
+
+
 def test_a_rollback_without_its_copy_says_what_else_there_is(upgraded: Served, program: Program) -> None:
     served = upgraded
     served.reset()

@@ -178,8 +178,24 @@ def test_a_job_that_cannot_begin_is_told_too(instances):
         instance.run("systemctl reset-failed")
 
 
-def test_another_user_and_another_instance(instances, play):
+def test_a_time_that_nobody_understands_leaves_the_timer(instances, play):
+    for arguments in (["--check"], []):
+        result = play("schedule", *arguments, catmaid_schedule_calendar="3am")
+        for instance in instances:
+            assert "catmaid_schedule_calendar is '3am'" in result.messages(instance.name)
+            assert (
+                instance.run(f"systemctl show {UNIT}.timer -p LoadState -p NextElapseUSecRealtime --value").split()[0]
+                == "loaded"
+            )
+            assert "3am" not in instance.run(f"systemctl cat {UNIT}.timer")
+
+
+def test_another_user_and_another_instance(instances, play, tmp_path, monkeypatch):
     """Without root: the job runs as the server's administrator, beside the first instance's, into an awkward folder."""
+    hook = tmp_path / "hooks/mine"  # as in the folder of a lab, in which Ansible is called
+    hook.parent.mkdir()
+    hook.write_text("#!/bin/sh\n")
+    monkeypatch.chdir(tmp_path)
     folder = "/var/backups/by postgres, 100 %n"
     mine = {"catmaid_service": "second.lab", "catmaid_backup_dir": folder}
     dump = {
@@ -193,9 +209,10 @@ def test_another_user_and_another_instance(instances, play):
         "lock_wait_timeout": 7,
     }
     mine |= {f"catmaid_backup_{name}": value for name, value in dump.items()}
-    result = play("schedule", catmaid_schedule_user="postgres", **mine)
+    result = play("schedule", catmaid_schedule_user="postgres", catmaid_schedule_hooks=["hooks/mine"], **mine)
     assert result.rc == 0, result.output
     for instance in instances:
+        assert instance.run("cat /etc/catmaid-admin/hooks/mine") == "#!/bin/sh"
         told = json.loads(instance.run("catmaid-admin config --instance second.lab --json"))["dump"]
         assert {name: told[name] for name in dump} == dump
         assert json.loads(instance.run("catmaid-admin config --instance catmaid --json"))["dump"]["jobs"] is None

@@ -13,18 +13,19 @@ STARTED = "systemctl show --value --property ActiveEnterTimestampMonotonic catma
 GIT = f"runuser -u catmaid -- git -C {SOURCE}"
 
 
-def test_a_plan_is_a_report_and_changes_nothing(instances, play, tmp_path):
-    result = play("upgrade", "--tags", "plan", catmaid_version="latest_release", catmaid_upgrade_report=str(tmp_path))
+def test_a_plan_is_a_report_and_changes_nothing(instances, play, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = play("upgrade", "--tags", "plan", catmaid_version="latest_release", catmaid_upgrade_report="told")
     assert result.rc == 0, result.output
     for instance in instances:
         assert result.changed(instance.name) == []
         shown = [task["msg"] for name, task in result.tasks(instance.name) if name.endswith("Plan | Show")]
         assert any("can not be reversed by migrating backwards" in line for line in shown[0])
         assert f"catmaid_upgrade_notes_acknowledged: {NEXT}" in shown[0][-1]
-        told = json.loads((tmp_path / f"{instance.name}.json").read_text())
+        told = json.loads((tmp_path / f"told/{instance.name}.json").read_text())
         assert (told["from"]["describe"], told["to"]["describe"]) == ("2030.06.20", NEXT)
         assert [step["name"] for step in told["migrations"]["steps"]] == ["0009_add_samplers", "0010_tidy_names"]
-        assert f"# CATMAID on {instance.name}: 2030.06.20" in (tmp_path / f"{instance.name}.md").read_text()
+        assert f"# CATMAID on {instance.name}: 2030.06.20" in (tmp_path / f"told/{instance.name}.md").read_text()
         assert instance.version() == "2030.06.20"
 
 

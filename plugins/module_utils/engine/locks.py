@@ -216,9 +216,12 @@ def _is_free(key: str) -> bool:
 
 def _refusal(key: str, job: str, wait: float, found: Note | None) -> CatmaidError:
     after = f" after {wait:g} seconds" if wait else ""
-    remedy = "Wait until that job has ended, or give a longer lock_wait."
+    remedy = "Wait until that job has ended, or give a longer lock_wait (catmaid_lock_wait of the roles)."
     if found and found.token:
-        remedy += " If its play has died, release it: module catmaid.admin.job_lock, state: released, force: true."
+        remedy += (
+            " If its play has died, release it: module catmaid.admin.job_lock, state: released, force: true"
+            " (catmaid_lock_force of the roles)."
+        )
     return CatmaidError(
         job,
         f"it is locked by {found or 'a process that left no note'}{after}",

@@ -23,6 +23,8 @@ def choose(
     """Return the two backups of that name, of ``backups`` newest first; without a name, the newest sound one."""
     new = _named(backups, after)
     older = [backup for backup in backups if (backup.finished, backup.id) < (new.finished, new.id)]
+    if not before and not any(backup.sound for backup in older):
+        raise CatmaidError("comparing backups", f"there is none before {new.id}", "Two are needed. Make another one.")
     return (_named(backups, before) if before else _named(older, None)), new
 
 
@@ -30,7 +32,7 @@ def _named(backups: Sequence[store.Backup], name: str | None) -> store.Backup:
     found = next((backup for backup in backups if (backup.id == name if name else backup.sound)), None)
     if found is None:
         cause = f"there is no backup {name}" if name else "there is no sound backup to compare"
-        raise CatmaidError("comparing backups", cause, "The module backup_info lists them.")
+        raise CatmaidError("comparing backups", cause, "catmaid-admin list, or the module backup_info, lists them.")
     return found
 
 

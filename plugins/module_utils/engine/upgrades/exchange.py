@@ -114,6 +114,13 @@ def server_time(request: Request) -> str:
         return str(cursor.fetchone()[0])
 
 
+def database_oid(request: Request) -> int:
+    """Return what tells the live database from another one of the same name."""
+    with request.server.connect(request.database) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT oid::bigint FROM pg_database WHERE datname = current_database()")
+        return int(cursor.fetchone()[0])
+
+
 def edits_since(request: Request, moment: str) -> dict[str, int]:
     """Return how many rows of which tables were written since then."""
     found: dict[str, int] = {}

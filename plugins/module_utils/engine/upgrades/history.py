@@ -79,6 +79,7 @@ def remember(request: Request, journal: Journal) -> None:
         "copy": journal.copy if journal.facts.get("copied") else "",
         "backup": request.backup,
         "served_since": journal.facts.get("served_since", ""),
+        "database_oid": journal.facts.get("database_oid", 0),
         "migrations": journal.facts.get("migrations", 0),
         "online": request.kind == ONLINE,
     }

@@ -213,6 +213,7 @@ def verify(job: Job) -> None:
         verification.migrated(request, {*job.plan.recorded, *job.plan.unapplied})
     verification.quiet(request, job.since)
     job.journal.facts["served_since"] = exchange.server_time(request)
+    job.journal.facts["database_oid"] = exchange.database_oid(request)
     remove_page(job)
     verification.served(request, request.new, request.web, static=True)
     companions.verify(request, job.answered)

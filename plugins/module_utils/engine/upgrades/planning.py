@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import os
+import pwd
+import shlex
 from dataclasses import dataclass, field, replace
 
 from ..catmaid import facts
@@ -124,11 +126,12 @@ def _local(plan: Plan, commits: Commits, checkout: Checkout, own: Local, source:
     """Look at what was done to the source code on this host, and whether it goes along."""
     edited = checkout.edited(source)
     if edited:
+        owner = pwd.getpwuid(os.stat(source).st_uid).pw_name
         plan.edited = edited
         plan.problems.append(
             f"Files of CATMAID were edited in {source}: {', '.join(edited[:8])}. An upgrade would leave these changes "
-            "behind. Commit them on a branch of your own repository and upgrade to that, or undo them (git status, "
-            "git checkout)."
+            "behind. Commit them on a branch of your own repository and upgrade to that, or undo them: see them by "
+            f"sudo -u {owner} git -C {shlex.quote(source)} status."
         )
     plan.local = commits.local(own.published, own.head, plan.release.upstream)
     try:

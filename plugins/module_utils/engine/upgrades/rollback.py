@@ -14,6 +14,8 @@ from ..postgres import databases
 from . import exchange, history
 from .request import ROLLBACK, Request
 
+CONFIRM = "Confirm that (catmaid_rollback_confirm, --confirm). All of it stays in a database that is kept beside."
+
 
 def ask(base: Request, *, confirmed: bool) -> Request:
     """Return the request for the way back; refuse when edits would be lost that nobody has given up.
@@ -30,13 +32,17 @@ def ask(base: Request, *, confirmed: bool) -> Request:
         raise CatmaidError(doing, "no copy of the database was kept", _instead(last))
     if last["copy"] and databases.read(base.server, last["copy"]) is None:
         raise CatmaidError(doing, f"its copy of the database is gone ({last['copy']})", _instead(last))
+    left = last.get("database_oid", 0) if last["copy"] else 0
+    if left and left != exchange.database_oid(base) and not confirmed:
+        cause = f"{base.database} is another database than the one that the upgrade has left: it was restored since"
+        raise CatmaidError(doing, f"{cause}, and would not be the live one any more", CONFIRM)
     edits = exchange.edits_since(base, last["served_since"]) if last["copy"] and last["served_since"] else {}
     if edits and not confirmed:
         told = ", ".join(f"{count} in {table}" for table, count in edits.items())
         raise CatmaidError(
             doing,
             f"what people have written since {last['served_since']} would not be in the database any more: {told} rows",
-            "Confirm that (catmaid_rollback_confirm, --confirm). They stay in the database that is kept beside.",
+            CONFIRM,
             edits=edits,
         )
     failed = f"{base.database[:30]}_failed_upgrade_{base.id}"
