@@ -11,7 +11,7 @@ from tests.integration.support import run_module, sql
 def test_tells_what_was_done(database: str, dest: str) -> None:
     first = run_module("pg_dump", login_db=database, dest=dest).result
     refused = run_module("backup_diff", dest=dest, database=database)
-    assert "no sound backup to compare" in refused.error
+    assert "Two are needed" in refused.error
     sql(
         database,
         """INSERT INTO location (x) SELECT n FROM generate_series(1, 3) n;
