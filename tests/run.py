@@ -183,7 +183,9 @@ def integration(image: str, folder: Path) -> bool:
     """Run the integration tests inside a fresh host, with its own Python and its own PostgreSQL."""
     host = f"catmaid-{image}"
     terminal = "-tt" if sys.stdout.isatty() else "-T"
-    remote = ["env", f"--chdir=/opt/{MODULE_FOLDER}", "PYTHONPATH=/opt", "PYTHONDONTWRITEBYTECODE=1", "COLUMNS=250"]
+    remote = ["env", f"--chdir=/opt/{MODULE_FOLDER}", "PYTHONPATH=/opt", "COLUMNS=250"]
+    # Not beside the sources, which are ours.
+    remote += ["PYTHONPYCACHEPREFIX=/var/cache/python"]
     remote += ["python3", "-m", "pytest", "-p", "no:cacheprovider", *pytest_arguments("tests/integration")]
     # Modules run there with the ansible.module_utils of our ansible-core, as they do when Ansible sends them.
     with fresh_host(image, volumes=f"{Path(ansible.__file__).parent}:/opt/ansible:ro") as ssh_config:
