@@ -18,7 +18,7 @@ import pytest
 from tests.integration.double_fixtures import SERVICE_USER, Release, psql, run, virtualenv
 from tests.integration.instances import Instance, finish, snapshot, start
 
-pytestmark = pytest.mark.once("bookworm")
+pytestmark = pytest.mark.once("trixie")
 
 OLD, NEXT, LATER = "2030.01.15", "2030.06.20", "2030.12.21"
 ROOT = Path("/opt/upgrade plan")
