@@ -31,7 +31,9 @@ def test_lets_only_one_run_at_a_time(database: str, dest: str) -> None:
     sql(database, INCOMPRESSIBLE)
     first = support.start_module("pg_dump", login_db=database, dest=dest)
     wait_for(lambda: [n for n in backups(dest, database) if n.startswith(".partial-")])
+    first.send_signal(signal.SIGSTOP)  # or it may be done before the second one begins
     second = dump(database, dest)
+    first.send_signal(signal.SIGCONT)
     assert f"is locked by backing up database {database} (pid {first.pid}" in second.error
     done = support.finish_module(first)
     assert done.changed

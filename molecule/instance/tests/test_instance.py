@@ -86,3 +86,11 @@ def test_bad_input_is_explained(instances, play):
         for instance in instances:
             assert words in result.messages(instance.name)
             assert result.changed(instance.name) == []
+
+
+def test_an_interpreter_that_is_none_is_explained(instances, play):
+    second = {"catmaid_root": "/opt/second", "catmaid_db_name": "second", "catmaid_https": True}
+    result = play("provision", "--check", catmaid_python="/usr/bin/python3.5", **second)
+    assert result.rc != 0
+    for instance in instances:
+        assert "catmaid_python is /usr/bin/python3.5, and that is no Python" in result.messages(instance.name)

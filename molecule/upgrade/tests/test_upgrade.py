@@ -179,7 +179,7 @@ def test_an_unknown_version_is_explained(instances, play):
 def test_an_interpreter_that_does_not_fit_is_refused_before_anything_stops(instances, play):
     result = play("upgrade", catmaid_version="maintenance/2030.01.15", catmaid_python="/usr/bin/python3.5")
     for instance in instances:
-        assert "catmaid_python is /usr/bin/python3.5, and that is no Python" in result.messages(instance.name)
+        assert "/usr/bin/python3.5 cannot be run" in result.messages(instance.name)
         instance.run(
             "printf '#!/bin/sh\\necho 3.5\\n' > /usr/local/bin/old-python && chmod 0755 /usr/local/bin/old-python"
         )
