@@ -52,8 +52,9 @@ def test_tls_is_what_mozilla_recommends(instances, visit):
         assert instance.run("stat -c %a /etc/ssl/catmaid/catmaid/*/key.pem").split() == ["600", "600"]
 
 
-def test_a_scan_says_so(play, wanted, tmp_path):
-    scanned = play("nginx_ssl", "--tags", "scan", **wanted, catmaid_nginx_ssl_scan_report=str(tmp_path / "reports"))
+def test_a_scan_says_so(play, wanted, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    scanned = play("nginx_ssl", "--tags", "scan", **wanted, catmaid_nginx_ssl_scan_report="reports")
     for name in ("catmaid-bookworm", "catmaid-trixie"):
         assert scanned.rc == 0, scanned.messages(name)
         report = json.loads((tmp_path / f"reports/{name}.json").read_text())

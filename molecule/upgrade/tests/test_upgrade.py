@@ -109,7 +109,7 @@ def test_a_play_that_is_killed_leaves_no_lock(instances, play):
     running = play.start("upgrade", catmaid_version="2030.12.21", catmaid_upgrade_guard_idle=60, **options)
     for instance in instances:
         # What holds the lock has seen the process that ends with the play.
-        wait_for(running, lambda: instance.host.run(TIED).rc == 0)  # noqa: B023
+        wait_for(running, lambda: instance.host.run(TIED).rc == 0)  # noqa: B023 (called at once)
     play.kill(running)
 
 
@@ -118,7 +118,7 @@ def test_killing_the_migration_leaves_the_old_release_serving(instances, play):
         instance.sql("ALTER DATABASE catmaid SET catmaid.slow_seconds = 300")
     running = play.start("upgrade", catmaid_version="2030.12.21", catmaid_lock_wait=120)
     for instance in instances:
-        wait_for(running, lambda: instance.sql(SLEEPING, "postgres") != "0")  # noqa: B023
+        wait_for(running, lambda: instance.sql(SLEEPING, "postgres") != "0")  # noqa: B023 (called at once)
     # Visitors are told why, and until when.
     for instance in instances:
         status, page = instance.get("/", "-D", "/tmp/head")

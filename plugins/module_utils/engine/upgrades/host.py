@@ -10,6 +10,7 @@ import os
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from .. import command, files
 from ..backups.space import FIRST_ESTIMATE
@@ -109,19 +110,18 @@ def _database(host: Host, server: Server, database: str) -> None:
             host.database_folder, host.database_free = found
 
 
-def postgis(cursor: object, extension: str) -> PostGIS:
+def postgis(cursor: Any, extension: str) -> PostGIS:
     """Return the state of PostGIS in the database of a cursor, which must not be in a transaction."""
     found = PostGIS(extension=extension)
-    execute, fetch = cursor.execute, cursor.fetchone  # type: ignore[attr-defined]
-    execute("SELECT default_version FROM pg_available_extensions WHERE name = 'postgis'")
-    row = fetch()
+    cursor.execute("SELECT default_version FROM pg_available_extensions WHERE name = 'postgis'")
+    row = cursor.fetchone()
     found.available = str(row[0]) if row and row[0] else ""
     if not extension:
         return found
     try:
         # Not from the catalog: after an update of the operating system the library can be gone, and pg_dump fails too.
-        execute("SELECT postgis_lib_version(), postgis_full_version()")
-        library, full = fetch()
+        cursor.execute("SELECT postgis_lib_version(), postgis_full_version()")
+        library, full = cursor.fetchone()
         found.library, found.outdated = str(library), "need upgrade" in str(full)
     except psycopg2.Error as error:
         found.problem = " ".join(str(error).split())
