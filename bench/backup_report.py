@@ -10,7 +10,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-POSTGRESQL = {"bookworm": 15, "trixie": 17}
+from bench.rows import POSTGRESQL, Row, medians, number
+
 VARIANTS = ("seed", "two files", "ours", "ours, gzip:1")
 NAMES = {
     "seed": "seed: pg_dump -Fc, all tables",
@@ -34,22 +35,14 @@ GOALS = (
 MEBIBYTE = 1024 * 1024
 FLAT = 1.25  # our own memory may grow so many times when the data do threefold
 
-Row = dict[str, Any]
-
 
 def summary(runs: Sequence[Row]) -> dict[str, Any]:
     """Return the medians of each variant, image and size, what they grow by, and which goals they meet."""
-    medians = []
-    for image in dict.fromkeys(run["image"] for run in runs):
-        for size in dict.fromkeys(run["treenodes"] for run in runs):
-            for variant in VARIANTS:
-                these = [r for r in runs if (r["image"], r["treenodes"], r["variant"]) == (image, size, variant)]
-                if these:
-                    medians.append(_median(these))
-    for row in medians:
-        smaller = [r for r in medians if _same(r, row) and r["treenodes"] < row["treenodes"]]
+    found = medians(runs, VARIANTS, _median)
+    for row in found:
+        smaller = [r for r in found if _same(r, row) and r["treenodes"] < row["treenodes"]]
         row["growth"] = round(row["written"] / smaller[0]["written"], 2) if smaller else None
-    return {"medians": medians, "goals": _goals(medians), "runs": list(runs)}
+    return {"medians": found, "goals": _goals(found), "runs": list(runs)}
 
 
 def table(document: dict[str, Any]) -> str:
@@ -61,17 +54,17 @@ def table(document: dict[str, Any]) -> str:
     lines = [head, "-" * 130]
     for row in document["medians"]:
         values = [
-            *(_number(row[key], 2) for key in SECONDS),
-            _number(row["bytes"], 2, 1e6),
-            _number(row["cpu"], 1),
-            *(_number(row[key], 0, MEBIBYTE) for key in ("memory", "python_memory")),
-            _number(row["growth"], 2),
+            *(number(row[key], 2) for key in SECONDS),
+            number(row["bytes"], 2, 1e6),
+            number(row["cpu"], 1),
+            *(number(row[key], 0, MEBIBYTE) for key in ("memory", "python_memory")),
+            number(row["growth"], 2),
         ]
         title = f"{POSTGRESQL[row['image']]}  {row['treenodes'] / 1e6:>4g} M  {NAMES[row['variant']]}"
         lines.append(f"{title:<50}" + "".join(f"{value:>10}" for value in values))
     lines.append("")
-    for goal in document["goals"]:
-        lines.append(f"{'met    ' if goal['met'] else 'NOT MET'}  {goal['text']}")
+    for one in document["goals"]:
+        lines.append(f"{'met    ' if one['met'] else 'NOT MET'}  {one['text']}")
     loads = [row["load"] for row in document["medians"]]
     lines.append(f"{document['host']['cpus']} CPUs; load of the machine {min(loads):.1f} to {max(loads):.1f}")
     return "\n".join(lines)
@@ -163,7 +156,3 @@ def _goals(medians: Sequence[Row]) -> list[Row]:
                 {"text": f"{text} (goal: {FLAT:g})", "factor": round(factor, 3), "goal": FLAT, "met": factor <= FLAT}
             )
     return goals
-
-
-def _number(value: float | None, digits: int, unit: float = 1) -> str:
-    return "-" if value is None else f"{value / unit:.{digits}f}"

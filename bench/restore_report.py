@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench.backup_report import POSTGRESQL
+from bench.rows import POSTGRESQL, Row, goal, medians, number
 
 NAMES = {
     "documented": "documented, four steps",
@@ -30,19 +30,11 @@ COLOURS = {
     "verify": "#009E73",
 }
 
-Row = dict[str, Any]
-
 
 def summary(runs: Sequence[Row]) -> dict[str, Any]:
     """Return the medians of each procedure, image and size, and which goals they meet."""
-    medians = []
-    for image in dict.fromkeys(run["image"] for run in runs):
-        for size in dict.fromkeys(run["treenodes"] for run in runs):
-            for variant in NAMES:
-                these = [r for r in runs if (r["image"], r["treenodes"], r["variant"]) == (image, size, variant)]
-                if these:
-                    medians.append(_median(these))
-    return {"medians": medians, "goals": _goals(medians), "runs": list(runs)}
+    found = medians(runs, NAMES, _median)
+    return {"medians": found, "goals": _goals(found), "runs": list(runs)}
 
 
 def table(document: dict[str, Any]) -> str:
@@ -53,19 +45,19 @@ def table(document: dict[str, Any]) -> str:
     lines.append("-" * 100)
     for row in document["medians"]:
         values = [
-            _number(row["ready"], 1),
-            _number(row["verified"], 1),
-            _number(row["bytes"], 1, 1e6),
-            _number(row["cpu"], 1),
-            _number(row["memory"], 0, MEBIBYTE),
+            number(row["ready"], 1),
+            number(row["verified"], 1),
+            number(row["bytes"], 1, 1e6),
+            number(row["cpu"], 1),
+            number(row["memory"], 0, MEBIBYTE),
         ]
         title = f"{POSTGRESQL[row['image']]}  {row['treenodes'] / 1e6:>4g} M  {NAMES[row['variant']]}"
         lines.append(f"{title:<50}" + "".join(f"{value:>10}" for value in values))
         lines.append("        " + ", ".join(f"{name} {seconds:.1f}" for name, seconds in row["phases"].items()))
         lines.append(f"        different from the original: {', '.join(row['different']) or 'nothing'}")
     lines.append("")
-    for goal in document["goals"]:
-        lines.append(f"{'met    ' if goal['met'] else 'NOT MET'}  {goal['text']}")
+    for one in document["goals"]:
+        lines.append(f"{'met    ' if one['met'] else 'NOT MET'}  {one['text']}")
     loads = [run["load"] for run in document["runs"]]
     lines.append(f"{document['host']['cpus']} CPUs; load of the machine {min(loads):.1f} to {max(loads):.1f}")
     return "\n".join(lines)
@@ -132,23 +124,15 @@ def _goals(medians: Sequence[Row]) -> list[Row]:
         later = ours["ready"] / full["ready"]
         smaller = ours["bytes"] / full["bytes"]
         goals += [
-            _goal(f"{where} ready {faster:.2f} times sooner than documented (goal: {FASTER:g})", faster >= FASTER),
-            _goal(
+            goal(f"{where} ready {faster:.2f} times sooner than documented (goal: {FASTER:g})", faster >= FASTER),
+            goal(
                 f"{where} {later:.2f} times as long as pg_restore -j2 of all (goal: at most {NOT_LATER:g})",
                 later <= NOT_LATER,
             ),
-            _goal(f"{where} {smaller:.2f} times its bytes (goal: at most {SMALLER:g})", smaller <= SMALLER),
-            _goal(
+            goal(f"{where} {smaller:.2f} times its bytes (goal: at most {SMALLER:g})", smaller <= SMALLER),
+            goal(
                 f"{where} differs from the original in: {', '.join(ours['different']) or 'nothing'}",
                 not ours["different"],
             ),
         ]
     return goals
-
-
-def _goal(text: str, met: bool) -> Row:
-    return {"text": text, "met": met}
-
-
-def _number(value: float | None, digits: int, unit: float = 1) -> str:
-    return "-" if value is None else f"{value / unit:.{digits}f}"

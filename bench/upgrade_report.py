@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench.backup_report import POSTGRESQL
+from bench.rows import POSTGRESQL, Row, goal, medians, number
 
 NAMES = {
     "documented, warm": "documented, pip's cache full",
@@ -39,19 +39,11 @@ COLOURS = {
     "stop": "#CC79A7",
 }
 
-Row = dict[str, Any]
-
 
 def summary(runs: Sequence[Row]) -> dict[str, Any]:
     """Return the medians of each procedure, image and size, and which goals they meet."""
-    medians = []
-    for image in dict.fromkeys(run["image"] for run in runs):
-        for size in dict.fromkeys(run["treenodes"] for run in runs):
-            for variant in NAMES:
-                these = [r for r in runs if (r["image"], r["treenodes"], r["variant"]) == (image, size, variant)]
-                if these:
-                    medians.append(_median(these))
-    return {"medians": medians, "goals": _goals(medians), "runs": list(runs)}
+    found = medians(runs, NAMES, _median)
+    return {"medians": found, "goals": _goals(found), "runs": list(runs)}
 
 
 def table(document: dict[str, Any]) -> str:
@@ -61,14 +53,14 @@ def table(document: dict[str, Any]) -> str:
     lines = [text + "".join(f"{title[line]:>11}" for title in titles) for line, text in enumerate(head)]
     lines.append("-" * 105)
     for row in document["medians"]:
-        values = [_number(row[key], 2) for key in ("down", "protect", "seconds", "slowest")]
-        values.append(_number(row["bytes"], 0, 1e6))
+        values = [number(row[key], 2) for key in ("down", "protect", "seconds", "slowest")]
+        values.append(number(row["bytes"], 0, 1e6))
         title = f"{POSTGRESQL[row['image']]}  {row['treenodes'] / 1e6:>4g} M  {NAMES[row['variant']]}"
         lines.append(f"{title:<50}" + "".join(f"{value:>11}" for value in values))
         lines.append("        " + ", ".join(f"{name} {seconds:.2f}" for name, seconds in row["phases"].items()))
     lines.append("")
-    for goal in document["goals"]:
-        lines.append(f"{'met    ' if goal['met'] else 'NOT MET'}  {goal['text']}")
+    for one in document["goals"]:
+        lines.append(f"{'met    ' if one['met'] else 'NOT MET'}  {one['text']}")
     loads = [run["load"] for run in document["runs"]]
     lines.append(f"{document['host']['cpus']} CPUs; load of the machine {min(loads):.1f} to {max(loads):.1f}")
     return "\n".join(lines)
@@ -144,18 +136,10 @@ def _goals(medians: Sequence[Row]) -> list[Row]:
             if row:
                 without = documented / max(0.1, row["down"] - (row["protect"] or 0))
                 text = f"{where} {NAMES[variant]} is away {without:.1f} times less, without the copy (goal: {wanted:g})"
-                goals.append(_goal(f"{text}; {documented / max(0.1, row['down']):.1f} with it", without >= wanted))
+                goals.append(goal(f"{text}; {documented / max(0.1, row['down']):.1f} with it", without >= wanted))
         first, last = by[ROLLBACK, min(sizes)]["seconds"], by[ROLLBACK, max(sizes)]["seconds"]
-        goals.append(_goal(f"{where} a rollback takes {last:.1f} seconds (goal: below {WITHIN:g})", last < WITHIN))
+        goals.append(goal(f"{where} a rollback takes {last:.1f} seconds (goal: below {WITHIN:g})", last < WITHIN))
         if max(sizes) > min(sizes):
             text = f"{where} {last / first:.2f} times those at {min(sizes) / 1e6:g} M (goal: at most {FLAT:g})"
-            goals.append(_goal(text, last / first <= FLAT))
+            goals.append(goal(text, last / first <= FLAT))
     return goals
-
-
-def _goal(text: str, met: bool) -> Row:
-    return {"text": text, "met": met}
-
-
-def _number(value: float | None, digits: int, unit: float = 1) -> str:
-    return "-" if value is None else f"{value / unit:.{digits}f}"
