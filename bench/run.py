@@ -9,6 +9,9 @@ BENCH_TREENODES     "1000000 3000000": sizes of the database; the biggest counts
 BENCH_REPETITIONS   "3": the medians of so many runs are told
 BENCH_RESULTS       "bench/results": where JSON and the plot go
 
+The job "upgrade" takes a real CATMAID if CATMAID_REPO and its like say which, see tests/journey.py; with BENCH_ONLINE=1
+it also upgrades in the mode "online".
+
 A database is generated once and kept as an archive in ~/.cache/catmaid.admin/bench: the first run takes some minutes
 longer. Hosts are removed at the end, also of a run that fails.
 """
@@ -61,14 +64,17 @@ def _measure(job: str, image: str, sizes: list[int], repetitions: str) -> list[d
     with tempfile.TemporaryDirectory(prefix="catmaid-bench-") as folder:
         Path(folder).chmod(0o755)  # what the host sees of it is read by its service user
         try:
-            ssh = _start(group, image, upgrade_plays.repository(Path(folder)))
+            ssh = _start(group, image, upgrade_plays.volumes(Path(folder)))
             site = upgrade_plays.Site(Path(folder), ssh, ON_HOST) if job == "upgrade" else None
             if site:
                 site.install()
             runs = []
             for size in sizes:
                 _say(f"{image}: a database with {size} treenodes")
-                _call([*ssh, f"{ON_HOST} -m bench.fill bench{size} {size} /var/cache/catmaid-bench"])
+                if site:
+                    site.fill(size)
+                else:
+                    _call([*ssh, f"{ON_HOST} -m bench.fill bench{size} {size} /var/cache/catmaid-bench"])
                 _say(f"{image}: {job}, {repetitions} rounds")
                 measured = (
                     site.rounds(f"bench{size}", int(repetitions)) if site else _lines(ssh, job, size, repetitions)

@@ -27,6 +27,7 @@ ROOT, STATE, KEPT = Path("/opt/catmaid"), Path("/var/lib/catmaid"), Path("/opt/c
 REPOSITORY = "/srv/catmaid.git"
 GIT_SETTINGS = Path("/var/tmp/catmaid-bench-gitconfig")
 SERVICE, DATABASE, SITE, PAGE = "catmaid", "catmaid", "catmaid.example.org", "/projects/"
+INSTALLED = "bench_installed"  # the database as it was before any upgrade
 EVERY = 0.1  # seconds
 PATIENCE = 60.0
 AT_ONCE = 20
@@ -50,6 +51,15 @@ def keep() -> None:
     double.run(["systemctl", "stop", SERVICE])
     for folder in (ROOT, STATE):
         double.run(["cp", "-a", str(folder), f"{KEPT}{folder.name}-{folder.parent.name}"])
+    double.psql("postgres", f'CREATE DATABASE "{INSTALLED}" OWNER {double.ROLE} TEMPLATE "{DATABASE}"')
+
+
+def fill(filled: str, treenodes: str) -> None:
+    """Make a database with so many treenodes out of the one that was installed: bench.fill only knows the double's."""
+    double.run(["systemctl", "stop", SERVICE])
+    double.psql("postgres", f'CREATE DATABASE "{filled}" OWNER {double.ROLE} TEMPLATE "{INSTALLED}"')
+    double.generate(filled, int(treenodes))
+    double.psql(filled, "VACUUM (ANALYZE, PARALLEL 0)")
 
 
 def reset(filled: str) -> dict[str, Any]:
@@ -183,6 +193,7 @@ def _timed(steps: dict[str, Callable[[], Any]]) -> dict[str, float]:
 
 COMMANDS: dict[str, Callable[..., Any]] = {
     "keep": keep,
+    "fill": fill,
     "reset": reset,
     "watch": watch,
     "documented": documented,

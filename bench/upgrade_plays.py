@@ -1,11 +1,15 @@
 # Copyright (c) 2026, catmaid.admin contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run beside run.py: upgrade an instance on a test host as documented and by the collection's playbooks, in turns."""
+"""Run beside run.py: upgrade an instance on a test host as documented and by the collection's playbooks, in turns.
+
+It is the CATMAID double, or a real CATMAID if the variables of tests/journey.py say which one.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -17,11 +21,13 @@ from tests.double import build
 from tests.integration.double_fixtures import PASSWORD, ROLE
 from tests.journey import Journey
 
-OLD, NEW = "2030.01.15", "2030.06.20"
+REAL = os.environ.get("CATMAID_REPO", "")
 VOLUME = "/srv/catmaid.git"
-# What the playbook upgrade is told, by variant.
+# What the playbook upgrade is told, by variant. The double's two releases are not apart by additions alone.
 OURS: dict[str, dict[str, str]] = {"ours": {}}
-ROLLBACK = {"ours": "rollback"}
+if os.environ.get("BENCH_ONLINE"):
+    OURS["ours, online"] = {"catmaid_upgrade_mode": "online"}
+ROLLBACK = {"ours": "rollback", "ours, online": "rollback, online"}
 DOCUMENTED = {"documented, warm": "warm", "documented, cold": "cold"}
 
 Row = dict[str, Any]
@@ -34,6 +40,7 @@ class Site:
         self.ssh, self.on_host = ssh, on_host
         self.journey = Journey(folder)
         self.journey.ssh, self.journey.repository, self.journey.image = ssh, VOLUME, ssh[-1].partition("-")[2]
+        self.journey.link_interpreters()
         self.journey.write_site(ssh[2], catmaid_db_user=ROLE, catmaid_db_password=PASSWORD)
 
     def call(self, command: str) -> Row:
@@ -51,8 +58,20 @@ class Site:
 
     def install(self) -> None:
         """Install the first release, and keep it."""
-        self.journey.play("provision", catmaid_version=OLD)
+        self.journey.play(
+            "provision", catmaid_version=self.journey.version_from, catmaid_python=self.journey.python_from
+        )
         self.call("keep")
+
+    def fill(self, size: int) -> str:
+        """Make a database with so many treenodes, and return its name."""
+        name = f"bench{size}"
+        self.run(
+            f"{self.on_host} -m bench.upgrade fill {name} {size}"
+            if REAL
+            else f"{self.on_host} -m bench.fill {name} {size} /var/cache/catmaid-bench"
+        )
+        return name
 
     def watched(self, work: Callable[[], Row]) -> Row:
         """Do something while the page is asked, and return what became of both."""
@@ -89,19 +108,22 @@ class Site:
 
     def rounds(self, filled: str, repetitions: int) -> Iterator[Row]:
         """Yield what each procedure costs, so many times."""
+        wanted = {"catmaid_version": self.journey.version_to, "catmaid_python": self.journey.python_to}
         for _round in range(repetitions):
             for variant, pip in DOCUMENTED.items():
                 size = self.call(f"reset {filled}")
-                done = self.watched(partial(self.call, f"documented {NEW} {pip}"))
+                done = self.watched(partial(self.call, f"documented {self.journey.version_to} {pip}"))
                 yield {"variant": variant, **size, **done}
             for variant, variables in OURS.items():
                 size = self.call(f"reset {filled}")
-                upgraded = self.watched(partial(self.play, "upgrade", catmaid_version=NEW, **variables))
+                upgraded = self.watched(partial(self.play, "upgrade", **wanted, **variables))
                 yield {"variant": variant, **size, **upgraded}
                 yield {"variant": ROLLBACK[variant], **size, **self.watched(self.roll_back)}
 
 
-def repository(folder: Path) -> str:
-    """Make the double's repository and return the mount that lets a host see it."""
+def volumes(folder: Path) -> str:
+    """Return the mounts that let a host see the repository: the real one, or the double's, which is made."""
+    if REAL:
+        return f"{REAL}:{VOLUME}:ro {os.environ.get('CATMAID_TEST_VOLUMES', '')}"
     build.build(folder / "double.git", bare=True)
     return f"{folder / 'double.git'}:{VOLUME}:ro"

@@ -18,8 +18,10 @@ NAMES = {
     "ours": "catmaid.admin",
     "ours, online": "catmaid.admin, online",
     "rollback": "catmaid-admin rollback",
+    "rollback, online": "catmaid-admin rollback, of online",
 }
 DOCUMENTED, OURS, ONLINE, ROLLBACK = "documented, warm", "ours", "ours, online", "rollback"
+ROLLBACKS = (ROLLBACK, "rollback, online")
 FIELDS = ("seconds", "down", "protect", "slowest", "bytes", "load")
 # At the biggest size, medians of seconds without an answer: how many times less than the documented procedure with a
 # full cache, the copy of the database not counted, which a rollback in seconds costs. Rollback: seconds of the command,
@@ -78,7 +80,7 @@ def plot(document: dict[str, Any], folder: Path) -> None:
     biggest = max(row["treenodes"] for row in rows)
     figure, (bars, lines) = pyplot.subplots(1, 2, figsize=(11, 3.6), width_ratios=(3, 2), dpi=110)
     figure.suptitle(f"Upgrading CATMAID, PostgreSQL {POSTGRESQL[image]}", fontsize=13)
-    shown = [row for row in rows if row["treenodes"] == biggest and row["variant"] != ROLLBACK][::-1]
+    shown = [row for row in rows if row["treenodes"] == biggest and row["variant"] not in ROLLBACKS][::-1]
     for place, row in enumerate(shown):
         _draw(bars, place, row)
     bars.set_yticks(range(len(shown)), [NAMES[row["variant"]] for row in shown])

@@ -103,12 +103,15 @@ class Journey:
             env=os.environ | {"CATMAID_TEST_VOLUMES": volumes},
         )
         self.ssh = ["ssh", "-F", started.stdout.split()[-1], f"catmaid-{self.image}"]
-        # An interpreter from elsewhere finds its own shared library only in a folder that the linkers know.
+        self.link_interpreters()
+        self.write_site(started.stdout.split()[-1])
+        return self.on_host("echo $(. /etc/os-release; echo $PRETTY_NAME), PostgreSQL $(ls /usr/lib/postgresql)")
+
+    def link_interpreters(self) -> None:
+        """Let interpreters from elsewhere find their shared libraries: in a folder that the linker knows."""
         for python in {self.python_from, self.python_to} - {PYTHON}:
             self.on_host(f"ln -sf {shlex.quote(str(Path(python).parent.parent))}/lib/libpython*.so* /usr/local/lib/")
         self.on_host("ldconfig")
-        self.write_site(started.stdout.split()[-1])
-        return self.on_host("echo $(. /etc/os-release; echo $PRETTY_NAME), PostgreSQL $(ls /usr/lib/postgresql)")
 
     def write_site(self, ssh_config: str, **more: str) -> None:
         """Write what a lab keeps: an inventory. And let Ansible find this checkout as the collection."""
