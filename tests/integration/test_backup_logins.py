@@ -123,6 +123,24 @@ def test_by_tls(cluster: Cluster, managed: str, dest: str, options: dict[str, st
         assert manifest_rows(done.result) == {("public", "treenode"): 100}
 
 
+@pytest.mark.parametrize(
+    ("options", "remedy"),
+    [
+        (
+            {"login_password": "wrong"},
+            f"Give the password of {APPLICATION}: login_password (catmaid_db_admin_password)",
+        ),
+        ({"login_port": 1}, "Is PostgreSQL installed there, and running? If it is elsewhere, say where: login_host"),
+        ({"login_db": "not there"}, "Is it provisioned? Else check its name: login_db"),
+    ],
+)
+def test_an_error_says_what_to_do(
+    cluster: Cluster, managed: str, dest: str, options: dict[str, Any], remedy: str
+) -> None:  # fmt: skip
+    wanted = {"login_db": managed, **cluster.login, **options}
+    assert remedy in run_module("pg_dump", check=True, dest=dest, **wanted).error
+
+
 def test_by_another_socket_with_peer_or_a_password(cluster: Cluster, managed: str, dest: str) -> None:
     made = run_module("pg_dump", login_db=managed, dest=dest, **cluster.peer)
     assert made.result["missing"] == []

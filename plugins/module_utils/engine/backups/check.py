@@ -141,7 +141,8 @@ def _sections(document: dict[str, Any]) -> Iterator[tuple[int, str]]:
         if section in dead:
             yield code, f"{section} of {dead[section]['since']}: {reports.SILENT}"
         elif last and not last["ok"]:
-            yield code, f"{section} of {last['finished']} failed: {last['message']}"
+            # Another job had its turn. If that goes on for long, the age of what there is tells.
+            yield WARNING if last.get("busy") else code, f"{section} of {last['finished']} failed: {last['message']}"
 
 
 def _job(verdict: Verdict, last: dict[str, Any], names: list[str], section: str, called: str) -> None:

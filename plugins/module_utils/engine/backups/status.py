@@ -200,7 +200,8 @@ def _newest(section: str, facts: Mapping[str, Any]) -> dict[str, Any]:
 
 def _failed(run: Mapping[str, Any], facts: Mapping[str, Any], error: BaseException) -> dict[str, Any]:
     message = str(error) if isinstance(error, CatmaidError) else f"{type(error).__name__}: {error}".rstrip(": ")
-    return {**run, **facts, "ok": False, "message": message[:MESSAGE_LIMIT]}
+    busy = {"busy": True} if isinstance(error, CatmaidError) and "holder" in error.details else {}
+    return {**run, **facts, "ok": False, "message": message[:MESSAGE_LIMIT], **busy}
 
 
 def _note_failure(folder: str, section: str, values: Mapping[str, Any]) -> None:

@@ -28,6 +28,16 @@ except ImportError as error:
     PSYCOPG2_ERROR = str(error)
 
 ABOUT_TLS = ("certificate", "SSL error", "does not support SSL")
+ABOUT_NOBODY = ("No such file or directory", "Connection refused")
+# How the faces ask for a login: options of modules, and variables of roles.
+ASKED = {
+    "host": "login_host (catmaid_db_host)",
+    "port": "login_port (catmaid_db_port)",
+    "unix_socket": "login_unix_socket (catmaid_db_unix_socket)",
+    "user": "login_user (catmaid_db_admin)",
+    "password": "login_password (catmaid_db_admin_password)",
+    "pgpass": "login_pgpass (catmaid_db_admin_pgpass)",
+}
 SOCKET_FOLDERS = ("/var/run/postgresql", "/tmp")
 
 
@@ -148,12 +158,23 @@ class Server:
             return cause, "Check ca_cert and ssl_mode: the certificate must be signed by one in ca_cert, for this host."
         if "Peer authentication failed" in cause or "peer authentication failed" in cause:
             return cause, f"Run as the OS user {self.user} or as root, or give a password."
-        return cause, "Check the login_* options and pg_hba.conf."
+        if "password authentication failed" in cause:
+            return cause, f"Give the password of {self.user}: {_asked('password', 'pgpass')}."
+        if f'database "{database}" does not exist' in cause:
+            return cause, "Is it provisioned? Else check its name: login_db of modules, catmaid_db_name of roles."
+        if any(word in cause for word in ABOUT_NOBODY):
+            where = _asked("host", "port", "unix_socket")
+            return cause, f"Is PostgreSQL installed there, and running? If it is elsewhere, say where: {where}."
+        return cause, f"Check {_asked('host', 'port', 'user')} and pg_hba.conf."
 
     def version(self, database: str = "postgres") -> int:
         """Return the server's version as a number, 150018 for 15.18."""
         with self.connect(database) as connection:
             return int(connection.server_version)
+
+
+def _asked(*names: str) -> str:
+    return ", ".join(ASKED[name] for name in names)
 
 
 def maintenance_database(server: Server) -> str:
