@@ -9,6 +9,8 @@ import json
 import subprocess
 import time
 
+# A holder has the folder of the process open with which it ends.
+TIED = "readlink $(pgrep -f 'catmaid.admin job [l]ock' | sed 's|.*|/proc/&/fd/*|') | grep -c ^/proc/ || true"
 HOLDER = "pgrep -fc 'catmaid.admin job [l]ock' || true"
 # As over a connection that no process can be tied to.
 LOCK = {"login_db": "catmaid", "job": "a lost play", "leash": ""}
@@ -20,9 +22,9 @@ def holders(instance) -> int:
     return int(instance.run(HOLDER))
 
 
-def wait_for_holders(instances, process) -> None:
+def wait_for_holders(instances, process, what: str = HOLDER) -> None:
     deadline = time.monotonic() + 300
-    while not all(holders(instance) for instance in instances):
+    while not all(int(instance.run(what)) for instance in instances):
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.2)
 
@@ -40,7 +42,7 @@ def test_a_backup_during_a_restore_is_told_who_is_at_work(instances, play):
 
 def test_the_turn_of_a_play_that_was_killed_ends_with_it(instances, play):
     running = play.start("restore", **RESTORE)
-    wait_for_holders(instances, running)
+    wait_for_holders(instances, running, TIED)
     play.kill(running)
     # What it had begun on a host may go on for a moment, and has the database for itself until then.
     again = play("restore", catmaid_lock_wait=60, **RESTORE)
