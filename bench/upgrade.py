@@ -100,7 +100,7 @@ def ask() -> Asked:
 
 
 def watch() -> dict[str, Any]:
-    """Ask the page 10 times a second, whether the last answer has come or not, until stdin is closed."""
+    """Ask the page 10 times a second, whether the last answer has come or not, until stdin is closed and it is there."""
     answers: list[Asked] = []
     over = threading.Event()
     asking: list[threading.Thread] = []
@@ -110,8 +110,10 @@ def watch() -> dict[str, Any]:
         over.set()
 
     threading.Thread(target=wait_for_end, daemon=True).start()
-    due = time.monotonic()
-    while not over.is_set():
+    due = ended = time.monotonic()
+    # Who starts the application may be done long before it answers.
+    while not over.is_set() or (answers and max(answers)[2] != 200 and time.monotonic() < ended + PATIENCE):
+        ended = time.monotonic() if not over.is_set() else ended
         asking = [one for one in asking if one.is_alive()]
         if len(asking) < AT_ONCE:
             asking.append(threading.Thread(target=lambda: answers.append(ask()), daemon=True))
