@@ -100,7 +100,7 @@ def ask() -> Asked:
 
 
 def watch() -> dict[str, Any]:
-    """Ask the page 10 times a second, whether the last answer has come or not, until stdin is closed and it is there."""
+    """Ask the page 10 times a second, answered or not, until stdin is closed and it is back."""
     answers: list[Asked] = []
     over = threading.Event()
     asking: list[threading.Thread] = []
