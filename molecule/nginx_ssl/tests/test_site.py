@@ -195,6 +195,20 @@ def test_image_data_is_kept_for_ever(instances, visit):
         assert visit(instance, f"{SITE}/data/own/2.jpg").status == 404
 
 
+def test_more_tiles_are_open_than_systemd_lets_a_process_have(instances):
+    """nginx keeps them open for a minute, and would refuse visitors when it may open no more."""
+    for instance in instances:
+        instance.run("cd /srv/tiles && mkdir -p many && for i in $(seq 2500); do echo $i > many/$i.jpg; done")
+        asked = "https://catmaid.test/data/many/[1-2500].jpg -o /dev/null -w '%{http_code}\\n'"
+        codes = instance.run(f"curl -sk --resolve catmaid.test:443:127.0.0.1 {asked} | sort | uniq -c").split()
+        assert codes == ["2500", "200"]
+        opened = "for p in $(pgrep -f 'nginx: worker process$'); do ls /proc/$p/fd | wc -l; done"
+        assert max(map(int, instance.run(opened).split())) > 1024
+        shown = instance.run("nginx -T 2>/dev/null")
+        for number in ("worker_processes auto", "worker_connections 2048", "multi_accept on"):
+            assert f"{number};" in shown
+
+
 def test_nothing_else_of_the_disk_is_served(instances, visit):
     for instance in instances:
         for path in (

@@ -10,8 +10,10 @@ import re
 import shutil
 import socket
 import ssl
+import sys
 import tempfile
 import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from .. import command
@@ -26,23 +28,19 @@ DEFAULT_ERROR_LOG = "/var/log/nginx/error.log"
 COMPLAINT = re.compile(r"\[(?:emerg|crit|alert|error)\]\s*(?:\d+#\d+:\s*)?(.*)")
 
 
-def rehearse(config_dir: str, name: str, content: str | None) -> None:
-    """Let nginx read all of its configuration with one site as it is to be; nothing that is in use changes.
+def rehearse(config_dir: str, wanted: Mapping[str, str | None], doing: str) -> None:
+    """Let nginx read all of its configuration with some files as they are to be; nothing that is in use changes.
 
-    It reads a copy whose own paths lead into the copy. Without ``content`` the site is gone from it.
+    It reads a copy whose own paths lead into the copy. Files are named by their paths below ``config_dir``; one without
+    content is gone from it.
     """
-    doing = f"testing nginx's configuration with the site {name}"
     # In memory, where there may be copies of keys for a moment; mkdtemp lets nobody else in.
     folder = tempfile.mkdtemp(prefix="catmaid-nginx-", dir="/run")
     try:
         copy = os.path.join(folder, "nginx")
         shutil.copytree(config_dir, copy, ignore_dangling_symlinks=True)
-        site = os.path.join(copy, "sites-enabled", name)
-        if content is not None:
-            with open(site, "w", encoding="utf-8") as file:
-                file.write(content)
-        elif os.path.exists(site):
-            os.unlink(site)
+        for name, content in wanted.items():
+            _put(os.path.join(copy, name), content)
         _lead_into(copy, config_dir)
         said = command.run(["nginx", "-t", "-q", "-c", os.path.join(copy, "nginx.conf")], doing=doing, ok=None)
         if said.rc != 0:
@@ -55,6 +53,14 @@ def rehearse(config_dir: str, name: str, content: str | None) -> None:
         raise of_system(doing, error) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _put(path: str, content: str | None) -> None:
+    if content is not None:
+        with open(path, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            file.write(content)
+    elif os.path.exists(path):
+        os.unlink(path)
 
 
 def _lead_into(copy: str, config_dir: str) -> None:
@@ -70,6 +76,24 @@ def _lead_into(copy: str, config_dir: str) -> None:
             if after != before:
                 with open(path, "wb") as file:
                     file.write(after)
+
+
+def change(
+    config_dir: str, *, do: Callable[[], None], undo: Callable[[], None], prove: Callable[[], None], what: str
+) -> None:
+    """Change files and let nginx serve by them. What it does not take, or what is not proven, is taken back."""
+    try:
+        do()
+        reload(config_dir)
+        prove()
+    except BaseException as error:
+        undo()
+        with suppress(CatmaidError):  # the first error is the one to tell
+            reload(config_dir)
+        if isinstance(error, CatmaidError):
+            remedy = f"{error.remedy} {what} is as it was before.".lstrip()
+            raise CatmaidError(error.doing, error.cause, remedy, **error.details) from error
+        raise
 
 
 def reload(config_dir: str) -> None:
@@ -140,6 +164,20 @@ def _parent(process: str) -> int:
             return int(file.read().rpartition(")")[2].split()[1])
     except OSError:
         return 0
+
+
+def least_open_files() -> int:
+    """Return how many files each process that serves may have open; as many as one likes when none does."""
+    limits = [_open_files(process) for process in _children(_master() or -1) if not _takes_no_more(process)]
+    return min(limits, default=sys.maxsize)
+
+
+def _open_files(process: int) -> int:
+    with suppress(OSError), open(f"/proc/{process}/limits", encoding="ascii") as file:
+        found = re.search(r"^Max open files\s+(\d+)", file.read(), re.MULTILINE)
+        if found:
+            return int(found.group(1))
+    return sys.maxsize  # it has ended meanwhile, or has no limit
 
 
 class _Log:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 
 from .. import files
@@ -80,9 +79,19 @@ def activate(request: Request, *, check: bool = False) -> Outcome:
     wanted = State(request.content, request.available if request.content is not None else None)
     if before == wanted and is_shown(request):
         return Outcome(False, before.text or "")
-    nginx.rehearse(request.config_dir, request.name, request.content)
+    nginx.rehearse(
+        request.config_dir,
+        {os.path.join("sites-enabled", request.name): request.content},
+        f"testing nginx's configuration with the site {request.name}",
+    )
     if not check:
-        _change(request, before, wanted)
+        nginx.change(
+            request.config_dir,
+            do=lambda: _put(request, wanted),
+            undo=lambda: _put(request, before),
+            prove=lambda: _prove(request),
+            what="The site",
+        )
     return Outcome(True, before.text or "")
 
 
@@ -91,21 +100,6 @@ def is_shown(request: Request) -> bool:
     if not request.fingerprint:
         return True
     return hashlib.sha256(nginx.served_certificate(request.server_name)).hexdigest() == request.fingerprint
-
-
-def _change(request: Request, before: State, wanted: State) -> None:
-    try:
-        _put(request, wanted)
-        nginx.reload(request.config_dir)
-        _prove(request)
-    except BaseException as error:
-        _put(request, before)
-        with suppress(CatmaidError):  # the first error is the one to tell
-            nginx.reload(request.config_dir)
-        if isinstance(error, CatmaidError):
-            remedy = f"{error.remedy} The site is as it was before.".lstrip()
-            raise CatmaidError(error.doing, error.cause, remedy, **error.details) from error
-        raise
 
 
 def _put(request: Request, state: State) -> None:
