@@ -54,6 +54,11 @@ options:
   dest:
     description: Folder for certificates. Without it they are only checked.
     type: path
+  keep:
+    description:
+      - How many older certificates stay in O(dest), besides this one and those that nginx's configuration names. The
+        others are removed with their keys. Without it all stay.
+    type: int
 requirements:
   - openssl
 seealso:
@@ -81,6 +86,12 @@ key_path:
   returned: success
   type: str
   sample: /etc/ssl/catmaid/5f8d1c0e9a7b6c5d/key.pem
+removed:
+  description: Folders of older certificates that were, or would be, removed.
+  returned: success
+  type: list
+  elements: str
+  sample: [/etc/ssl/catmaid/00aa11bb22cc33dd]
 fingerprint:
   description: SHA-256 of the certificate.
   returned: success
@@ -108,13 +119,12 @@ days_left:
   sample: 88.4
 """
 
+import os
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.catmaid.admin.plugins.module_utils import _ansible
-from ansible_collections.catmaid.admin.plugins.module_utils.engine.web import certificates
-
-WARN_DAYS = 21
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.web import certificates, expiry
 
 
 def main() -> None:
@@ -128,10 +138,12 @@ def main() -> None:
             "verify_chain": {"type": "bool", "default": True},
             "authorities": {"type": "str", "default": ""},
             "dest": {"type": "path"},
+            "keep": {"type": "int"},
         },
         required_one_of=[("certificate", "certificate_file")],
         mutually_exclusive=[("certificate", "certificate_file"), ("key", "key_file")],
         required_together=[("certificate", "key"), ("certificate_file", "key_file")],
+        required_by={"keep": ["dest"]},
         supports_check_mode=True,
     )
     _ansible.run(module, lambda: work(module))
@@ -147,12 +159,18 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         pair, params["names"], chain=params["verify_chain"], authorities=params["authorities"]
     )  # fmt: skip
     changed, certificate, key = False, params["certificate_file"], params["key_file"]
+    old: list[str] = []
     if params["dest"]:
         changed, certificate, key = certificates.install(pair, found, params["dest"], check_only=module.check_mode)
-    if found.days_left < WARN_DAYS:
+        if params["keep"] is not None:
+            old = certificates.surplus(params["dest"], os.path.dirname(certificate), params["keep"])
+        if not module.check_mode:
+            certificates.remove(old)
+    if found.days_left < expiry.WARN_DAYS:
         module.warn(f"The certificate of {', '.join(found.names)} expires in {found.days_left} days.")
     return {
-        "changed": changed,
+        "changed": changed or bool(old),
+        "removed": old,
         "certificate_path": certificate,
         "key_path": key,
         "fingerprint": found.fingerprint,
@@ -161,7 +179,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         "issuer": found.issuer,
         "days_left": found.days_left,
         "diff": {
-            "before": {} if changed else {"certificate": certificate},
+            "before": {**({} if changed else {"certificate": certificate}), **({"old": old} if old else {})},
             "after": {"certificate": certificate},
         },
     }

@@ -62,6 +62,33 @@ def test_a_good_one_is_installed_beside_others(
     assert other.result["key_path"] != str(key)
 
 
+def test_old_ones_go_but_for_the_last_and_what_nginx_uses(
+    authority: Authority, install: Callable[..., Run], tmp_path: Path
+) -> None:
+    dest = tmp_path / "certificates"
+    (dest / "made").mkdir(parents=True)
+    folders, args = [], {}
+    for number in range(4):
+        made = authority.site(NAME)
+        args = {"certificate": authority.full(made), "key": made.key}
+        folders.append(Path(install(**args).result["certificate_path"]).parent)
+        os.utime(folders[-1], (number, number))
+    assert sorted(dest.iterdir()) == sorted([dest / "made", *folders])
+    used = Path("/etc/nginx/conf.d/used.conf")
+    used.write_text(f"# {folders[0]}/fullchain.pem\n")
+    try:
+        predicted = install(keep=1, check=True, **args)
+        assert folders[1].exists()
+        done = install(keep=1, **args)
+        assert (done.changed, done.result["removed"]) == (True, [str(folders[1])])
+        assert done.result == predicted.result
+        assert not install(keep=1, **args).changed
+    finally:
+        used.unlink()
+    assert set(install(keep=0, **args).result["removed"]) == {str(folders[0]), str(folders[2])}
+    assert sorted(dest.iterdir()) == sorted([dest / "made", folders[3]])
+
+
 def test_one_that_ends_soon_is_told(authority: Authority, install: Callable[..., Run]) -> None:
     soon = authority.site(NAME, "-days", "5")
     done = install(certificate=authority.full(soon), key=soon.key, dest=None)

@@ -86,6 +86,17 @@ def test_an_authority_of_the_lab_signs_and_nobody_waits(instances, play, wanted,
     again = play("nginx_ssl", "--tags", "all,scan", "--limit", "catmaid-trixie", **wanted | mine | scan)
     assert again.rc == 0, again.messages("catmaid-trixie")
     assert again.changed("catmaid-trixie") == []
+    # What was there before stays, for a way back; whatever is older is gone.
+    kept = instances[1].run("ls -d /etc/ssl/catmaid/catmaid/*/key.pem | grep -v made")
+    assert len(kept.split()) == 2
+
+
+def test_the_end_of_a_certificate_is_told_before_it_comes(instances, play):
+    asked = ("verify", "--tags", "certificate")
+    assert play(*asked, catmaid_nginx_ssl_expiry_days=29).rc == 0
+    late = play(*asked, catmaid_nginx_ssl_expiry_days=31)
+    for instance in instances:
+        assert "the certificate of catmaid.test expires in 30 days" in late.messages(instance.name)
 
 
 def test_given_files_are_checked_before_they_are_used(instances, play, wanted, authority, visit):
@@ -184,7 +195,11 @@ def test_a_second_site_differs_in_everything(instances, play, visit):
         "catmaid_nginx_ssl_body_mb": 1,
         "catmaid_nginx_ssl_body_buffer_kb": 8,
         "catmaid_nginx_ssl_buffers": 64,
+        "catmaid_nginx_ssl_server": False,
+        "catmaid_nginx_ssl_tiles": [{"path": "/own/", "root": "/srv/private"}],
     }
+    numbers = "grep -c 'catmaid.admin instead of' /etc/nginx/nginx.conf || true"
+    assert {instance.run(numbers) for instance in instances} == {"3"}
     result = play("nginx_ssl", **second)
     assert result.rc == 0, [result.messages(instance.name) for instance in instances]
     for instance in instances:
@@ -204,6 +219,9 @@ def test_a_second_site_differs_in_everything(instances, play, visit):
         assert "GET /lab/a?b=c" in instance.run("cat /var/log/nginx/second.access.log")
         site = instance.run("cat /etc/nginx/sites-available/second")
         assert "[::]" not in site and "proxy_read_timeout 7s;" in site
+        # What is every site's is as it was before, and so many files need not be open.
+        assert instance.run(numbers) == "0"
+        assert "open_file_cache" not in site
         assert "second.error.log error;" in site and "proxy_buffers 64 4k;" in site
         before = instance.run("find /var/lib/nginx/body -type d -printf '%p %T@\\n'")
         post = (
@@ -217,11 +235,19 @@ def test_a_second_site_differs_in_everything(instances, play, visit):
 
 def test_what_cannot_be_is_refused_and_the_site_serves(instances, play, wanted, visit):
     for variables, words in (
-        ({"catmaid_nginx_ssl_clients": 5000, "catmaid_nginx_ssl_memory_mb": 4000}, "may need 12812 MB"),
+        ({"catmaid_nginx_ssl_clients": 5000, "catmaid_nginx_ssl_memory_mb": 4000}, "5000 visitors at once"),
+        (
+            {
+                "catmaid_nginx_ssl_connections": 99,
+                "catmaid_nginx_ssl_clients": 1000,
+                "catmaid_nginx_ssl_memory_mb": 9000,
+            },
+            "need two connections each",
+        ),
         ({"catmaid_nginx_ssl_headers": {"X-Broken": 'a" nonsense'}}, "invalid number of arguments"),
     ):
         result = play("nginx_ssl", "--limit", "catmaid-trixie", **wanted | variables)
         assert result.rc != 0
         assert words in result.messages("catmaid-trixie")
-        assert not any("serve" in task for task in result.changed("catmaid-trixie"))
+        assert not any("serve the site" in task for task in result.changed("catmaid-trixie"))
         assert visit(instances[1], f"{SITE}/a").status == 200

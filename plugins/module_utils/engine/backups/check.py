@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..web import expiry
 from . import reports, status, store
 from .config import Config
 
@@ -43,10 +44,13 @@ class Verdict:
         return f"CATMAID BACKUP {WORDS[self.code]} - {text} | {' '.join(self.performance)}".rstrip(" |")
 
 
-def examine(config: Config, max_age: int, critical: int, drill_age: int | None = None) -> Verdict:
+def examine(
+    config: Config, max_age: int, critical: int, drill_age: int | None = None, certificate_days: float = 0
+) -> Verdict:
     """Look at the newest verified backup of each database, and at how the last runs ended.
 
-    With ``drill_age`` also at the last restore drill that went well.
+    With ``drill_age`` also at the last restore drill that went well. Where the instance has a web site with TLS, look
+    for how long its certificate is good.
     """
     verdict = Verdict()
     last = reports.load(config, "backup")
@@ -64,6 +68,7 @@ def examine(config: Config, max_age: int, critical: int, drill_age: int | None =
             _drill(verdict, name, drill_age)
     _job(verdict, last, names, "backup", "job")
     _job(verdict, reports.load(config, "drill"), names, "drill", "drill job")
+    _certificate(verdict, config.instance, certificate_days)
     return verdict
 
 
@@ -128,6 +133,16 @@ def _drill(verdict: Verdict, name: str, drill_age: int) -> None:
     if age > drill_age:
         verdict.add(WARNING, f"{name}: the last restore drill that went well was {span(age)} ago")
     verdict.performance.append(f"'{_label(name)} drill'={age}s;{drill_age}")
+
+
+def _certificate(verdict: Verdict, instance: str, days: float) -> None:
+    site = expiry.look(instance)
+    complaint = site.complaint(days) if site else ""
+    shown = site.shown if site else None
+    if complaint:
+        verdict.add(WARNING if shown and shown.days_left > 0 else CRITICAL, complaint)
+    if shown:
+        verdict.performance.append(f"'certificate days'={shown.days_left:.1f};{days:g}:;0:")
 
 
 def _label(name: str) -> str:

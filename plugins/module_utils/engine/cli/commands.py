@@ -16,6 +16,7 @@ from ..backups import check, job, reports, store
 from ..backups import verify as reading
 from ..backups.config import Config
 from ..errors import CatmaidError
+from ..web import expiry
 from . import chosen, output
 
 DONE, FAILED = 0, 1
@@ -26,6 +27,8 @@ def backup(config: Config, options: argparse.Namespace) -> int:
     """Run the job."""
     voice = output.Voice(quiet=options.quiet, json=options.json)
     report = job.run(config, options.job or chosen.who(), voice.say, voice.progress())
+    # Not of backups, but nobody else comes by every night.
+    expiry.publish(config.instance, config.values["metrics_dir"])
     if options.json:
         output.show_json(report)
     elif report["ok"]:
@@ -131,7 +134,7 @@ def run_check(config: Config, options: argparse.Namespace) -> int:
     if critical < max_age:
         raise CatmaidError("reading the ages", "--critical is less than --max-age", "Let it be more, or the same.")
     drill_age = store.seconds(options.max_drill_age) if options.max_drill_age else None
-    verdict = check.examine(config, max_age, critical, drill_age)
+    verdict = check.examine(config, max_age, critical, drill_age, options.certificate_days)
     if options.json:
         told: dict[str, Any] = {"code": verdict.code, "state": check.WORDS[verdict.code], "line": verdict.line()}
         problems = [{"code": code, "text": text} for code, text in verdict.problems]

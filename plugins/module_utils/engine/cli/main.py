@@ -14,6 +14,7 @@ from typing import Any
 
 from ..backups import check, config
 from ..errors import CatmaidError, of_system
+from ..web import expiry
 from . import commands, drilling, keeping, manual, upgrading
 
 PROGRAM = "catmaid-admin"
@@ -85,6 +86,13 @@ def parser(build: str) -> argparse.ArgumentParser:
     page.add_argument("--critical", default="50h", metavar="AGE", help="age that is critical (50h)")
     page.add_argument(
         "--max-drill-age", default="", metavar="AGE", help="age of the last good restore drill, a warning"
+    )
+    page.add_argument(
+        "--certificate-days",
+        type=float,
+        default=expiry.WARN_DAYS,
+        metavar="DAYS",
+        help=f"warn so many days before the web site's certificate expires ({expiry.WARN_DAYS})",
     )
 
     page = _page(pages, "drill", drilling.run, drilling.SUMMARY, drilling.MANUAL)

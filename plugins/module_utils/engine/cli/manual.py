@@ -102,14 +102,16 @@ CHECK = """\
 DESCRIPTION
   A plugin for Nagios, Icinga and the like: one line, with performance data after the bar. It looks at the age of the
   newest verified backup of each database, and at how the last backup, copy, verification, restore drill and pruning
-  ended. It asks no database and changes nothing.
+  ended. Where nginx serves the instance by TLS, it also looks which certificate visitors get. It asks no database and
+  changes nothing.
 
 EXIT STATUS
   0  OK
   1  WARNING: the newest verified backup is older than --max-age, one that is damaged or cannot be read lies there,
-     pruning failed, or with --max-drill-age no restore drill went well for so long
+     pruning failed, with --max-drill-age no restore drill went well for so long, or the certificate of the web site
+     expires in less than --certificate-days
   2  CRITICAL: it is older than --critical or suspicious, there is none, or the last backup, copy, verification,
-     drill or hook failed or was killed
+     drill or hook failed or was killed, or the web site's certificate has expired or is not shown
   3  UNKNOWN: the configuration, or the folder, cannot be read
 
 EXAMPLES

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import ssl
 import stat
 import tempfile
@@ -19,6 +20,7 @@ from ..errors import CatmaidError, of_system
 DOING = "checking the certificate"
 BLOCK = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 DAY = 86400.0
+FOLDER = re.compile("[0-9a-f]{16}")  # what install() makes
 
 
 @dataclass(frozen=True)
@@ -161,9 +163,42 @@ def install(pair: Pair, found: Facts, dest: str, *, check_only: bool) -> tuple[b
             os.makedirs(folder, mode=0o755, exist_ok=True)
             for path, text, mode in wanted:
                 files.write_atomically(path, text, mode)
+        elif not check_only:
+            os.utime(folder)  # the newest is the one that was wanted last
     except OSError as error:
         raise of_system("installing the certificate", error) from error
     return changed, certificate, key
+
+
+def surplus(dest: str, current: str, keep: int, config_dir: str = "/etc/nginx") -> list[str]:
+    """Return the folders of older certificates, but for the newest ``keep`` of them and for what nginx uses.
+
+    ``current`` is the folder of the one that is wanted now.
+    """
+    if not os.path.isdir(dest):
+        return []
+    others = [os.path.join(dest, name) for name in os.listdir(dest) if FOLDER.fullmatch(name)]
+    others = sorted((path for path in others if path != current), key=os.path.getmtime, reverse=True)
+    used = _sites(config_dir)
+    return [path for path in others[keep:] if f"{path}/" not in used]
+
+
+def remove(folders: list[str]) -> None:
+    """Remove certificates with their keys."""
+    try:
+        for path in folders:
+            shutil.rmtree(path)
+    except OSError as error:
+        raise of_system("removing an old certificate", error) from error
+
+
+def _sites(config_dir: str) -> str:
+    texts = []
+    for folder, _folders, names in os.walk(config_dir, followlinks=True):
+        for name in names:
+            with open(os.path.join(folder, name), encoding="utf-8", errors="replace") as file:
+                texts.append(file.read())
+    return "\n".join(texts)
 
 
 def _is(path: str, text: str, mode: int) -> bool:
