@@ -128,6 +128,9 @@ def test_given_files_are_checked_before_they_are_used(instances, play, wanted, a
         "catmaid_nginx_ssl_profile": "legacy",
         "catmaid_nginx_ssl_hsts": 0,
     }
+    predicted = play("nginx_ssl", "--check", "--limit", "catmaid-trixie", **wanted | old)
+    assert predicted.rc == 0, predicted.messages("catmaid-trixie")
+    assert any("with another certificate" in task for task in predicted.changed("catmaid-trixie"))
     result = play("nginx_ssl", **wanted | old)
     assert result.rc == 0, [result.messages(instance.name) for instance in instances]
     for instance in instances:
