@@ -216,8 +216,7 @@ def migrate(module: AnsibleModule) -> dict[str, Any]:
     """Plan, and outside check mode carry the plan out."""
     params = module.params
     runner = Runner(project(params), server(params), params["login_db"])
-    with runner.server.connect(runner.database) as connection:
-        fake_first = south.fake_first(connection)
+    fake_first = south.look(runner.server, runner.database)
     target = {"app": params["app"], "migration": params["migration"]}
     plan = migrations.plan(runner, fake_first=fake_first, **target)
     if params["fake"]:

@@ -24,10 +24,10 @@ FAULTS = {
     UPGRADE: {
         "stop": ("killed", "server stopped", "disk full", "forgotten session"),
         "protect": ("fails", "killed", "server stopped", "disk full"),
-        "switch": ("fails", "killed"),
+        "switch": ("fails", "killed", "server stopped", "disk full"),
         "migrate": ("killed", "server stopped", "disk full", "forgotten session"),
         "start": ("killed", "does not come up", "forgotten session"),
-        "verify": ("fails", "killed", "server stopped"),
+        "verify": ("fails", "killed", "server stopped", "forgotten session"),
         "record": ("fails", "killed", "server stopped", "disk full"),
     },
     ROLLBACK: {
@@ -50,10 +50,12 @@ SCRIPTS = {
     "disk full": "for disk in {state} {disk}; do cat /dev/zero > $disk/fill; done; exit 0",
     "does not come up": "mv {code}/source/django/projects/mysite/wsgi.py {code}/wsgi.py",
     "forgotten session": "systemd-run --quiet --collect --unit=forgotten runuser -u postgres -- psql"
-    " -c 'BEGIN; LOCK auth_user, project; SELECT pg_sleep(600)'"
+    " -c 'BEGIN; LOCK {tables}; SELECT pg_sleep(600)'"
     " \"dbname={database} application_name='forgotten notebook'\"\n"
     'until [ $(runuser -u postgres -- psql -Atc "{locks}" {database}) -gt 1 ]; do sleep 0.1; done',
 }
+# Pages need the first two, and what is verified before anybody gets through to them the third.
+TABLES = {"verify": "django_migrations, catmaid_history_table"}
 LOCKS = "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted AND relation > 16000"
 # It has been stopped for the copy already, so nothing of it is left by then.
 ENDED = {"stop", "put back"}
@@ -69,7 +71,9 @@ def test_every_phase_has_its_faults() -> None:
 
 def break_in(served: Served, phase: str, fault: str, code: Path, disk: Path | str = "") -> str:
     """Return a hook that does it at the beginning of a phase, once."""
-    script = SCRIPTS[fault].format(state=served.state, disk=disk, code=code, database=DATABASE, locks=LOCKS)
+    tables = TABLES.get(phase, "auth_user, project")
+    about = {"state": served.state, "disk": disk, "code": code, "database": DATABASE, "locks": LOCKS, "tables": tables}
+    script = SCRIPTS[fault].format(**about)
     once = served.root / "once"
     once.unlink(missing_ok=True)
     return served.hook(f'[ "$1" = "{phase}" ] && [ ! -e {once} ] || exit 0\ntouch {once}\n{script}')

@@ -171,8 +171,7 @@ def _live(request: Request, runner: Runner) -> Runner | None:
 
 def _bring_forward(runner: Runner) -> list[str]:
     """Apply the migrations that the release has and the backup lacks; refuse what only a newer release knows."""
-    with runner.server.connect(runner.database) as connection:
-        fake_first = south.fake_first(connection)
+    fake_first = south.look(runner.server, runner.database)
     plan = migrations.plan(runner, fake_first=fake_first)
     if plan.unknown:
         raise CatmaidError(

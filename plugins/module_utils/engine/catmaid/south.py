@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..django.migrations import WAITING
 from ..errors import CatmaidError
+from ..postgres import dump
+from ..postgres.server import Server
 
 LAST = "0061"  # the last of CATMAID's South migrations; its result is what Django's first one describes
 INITIAL = ("catmaid", "0001_initial")
@@ -40,6 +43,12 @@ def fake_first(connection: Any) -> tuple[str, str] | None:
             south=newest,
         )
     return INITIAL
+
+
+def look(server: Server, database: str) -> tuple[str, str] | None:
+    """Return the same of a database by its name; raise, with who it is, when somebody keeps the table for himself."""
+    with dump.waiting(server, database, f"reading the migrations of {database}", WAITING) as connection:
+        return fake_first(connection)
 
 
 def _tables(connection: Any) -> set[str]:

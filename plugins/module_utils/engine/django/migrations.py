@@ -11,10 +11,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import CatmaidError
+from ..postgres import dump
+from ..postgres.server import Server
 from . import locks
 from .shim import ChildError, Events, Runner, application
 
 LOCK_NOT_AVAILABLE = "55P03"
+WAITING = 10.0  # seconds to read what is recorded: somebody may hold the table for hours
 
 
 @dataclass(frozen=True)
@@ -60,10 +63,16 @@ def applied(connection: Any) -> list[tuple[str, str]]:
         return [(str(app), str(name)) for app, name in cursor.fetchall()]
 
 
+def read_applied(server: Server, database: str, waiting: float = WAITING) -> list[tuple[str, str]]:
+    """Return the same of a database by its name; raise, with who it is, when somebody keeps the table for himself."""
+    doing = f"reading the migrations of {database}"
+    with dump.waiting(server, database, doing, waiting) as connection:
+        return applied(connection)
+
+
 def recorded(runner: Runner) -> list[str]:
     """Return the names of the migrations that the runner's database has recorded, oldest first."""
-    with runner.server.connect(runner.database) as connection:
-        return names(applied(connection))
+    return names(read_applied(runner.server, runner.database))
 
 
 def plan(runner: Runner, app: str = "", migration: str = "", fake_first: tuple[str, str] | None = None) -> Plan:
@@ -71,8 +80,7 @@ def plan(runner: Runner, app: str = "", migration: str = "", fake_first: tuple[s
     doing = f"planning migrations of database {runner.database}"
     if migration and not app:
         raise CatmaidError(doing, "a migration was named without its app", "Name the app too.")
-    with runner.server.connect(runner.database) as connection:
-        rows = applied(connection)
+    rows = read_applied(runner.server, runner.database)
     found = runner.plan(app, migration, fake_first)
     if found["conflicts"]:
         apps = ", ".join(f"{name}: {' and '.join(leaves)}" for name, leaves in sorted(found["conflicts"].items()))

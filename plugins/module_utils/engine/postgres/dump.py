@@ -189,6 +189,14 @@ def naming_blockers(connection: Any, doing: str, lock_wait: float) -> Iterator[N
         ) from error
 
 
+@contextmanager
+def waiting(server: Server, database: str, doing: str, seconds: float) -> Iterator[Any]:
+    """Yield a connection that waits only so long for a lock, and says then who holds it."""
+    settings = lock_settings(seconds)
+    with server.connect(database, settings=settings) as connection, naming_blockers(connection, doing, seconds):
+        yield connection
+
+
 def run(server: Server, database: str, shot: Snapshot, plan: Plan, path: str) -> Dumped:
     """Write an archive of ``database`` as the snapshot sees it to ``path``.
 

@@ -69,8 +69,7 @@ def prepare(asked: Request, seen: Seen | None = None) -> Job:
 def look(asked: Request) -> Seen:
     """Return what the new release wants to do to the database, and the extensions that are older than the server's."""
     runner = Runner(asked.project(asked.new), asked.server, asked.database)
-    with asked.server.connect(asked.database) as connection:
-        fake_first = south.fake_first(connection)
+    fake_first = south.look(asked.server, asked.database)
     return migrations.plan(runner, fake_first=fake_first), exchange.old_extensions(asked)
 
 

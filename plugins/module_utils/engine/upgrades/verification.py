@@ -123,8 +123,8 @@ def directly(request: Request, release: Release) -> None:
 
 def migrated(request: Request, expected: set[str]) -> None:
     """Raise unless the database has recorded these migrations."""
-    with request.server.connect(request.database) as connection:
-        missing = sorted(expected - set(migrations.names(migrations.applied(connection))))
+    there = migrations.read_applied(request.server, request.database, request.lock_timeout)
+    missing = sorted(expected - set(migrations.names(there)))
     if missing:
         raise CatmaidError(f"looking at the migrations of {request.database}", f"not applied: {', '.join(missing)}")
 
