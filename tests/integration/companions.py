@@ -1,7 +1,7 @@
 # Copyright (c) 2026, catmaid.admin contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Real servers beside a served instance: daphne and a Celery worker in units of their own, and a uWSGI."""
+"""Real servers beside a served instance: daphne, uvicorn and a Celery worker in units of their own, and a uWSGI."""
 
 from __future__ import annotations
 
@@ -14,15 +14,20 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.integration.double_fixtures import CACHE, run
-from tests.integration.upgrading import SERVICE, WEBSOCKETS, Served
+from tests.integration.upgrading import MORE_WEBSOCKETS, SERVICE, WEBSOCKETS, Served
 
-WEBSOCKET, WORKER = f"{SERVICE}-daphne", f"{SERVICE}-celery"
+WEBSOCKET, UVICORN, WORKER = f"{SERVICE}-daphne", f"{SERVICE}-uvicorn", f"{SERVICE}-celery"
+PACKAGES = ("celery", "daphne", "uvicorn", "websockets")
 
 APPLICATION = """
 import pathlib
 REFUSING = pathlib.Path(__file__).with_name("refusing")
 
 async def application(scope, receive, send):
+    if scope["type"] == "http":
+        await send({"type": "http.response.start", "status": 404})
+        await send({"type": "http.response.body"})
+        return
     await receive()
     if scope["type"] != "websocket" or scope["path"] != "/channels/updates/" or REFUSING.exists():
         await send({"type": "websocket.close"})
@@ -64,11 +69,11 @@ ExecStart={program}
 
 @contextmanager
 def beside(served: Served) -> Iterator[list[str]]:
-    """Start both; yield all services of the instance, and take them away."""
-    env = CACHE / "companions"
+    """Start them; yield all services of the instance, and take them away."""
+    env = CACHE / "-".join(["companions", *PACKAGES])
     if not (env / "complete").exists():
         run([sys.executable, "-m", "venv", "--clear", str(env)])
-        run([str(env / "bin/pip"), "install", "--quiet", "daphne", "celery"])
+        run([str(env / "bin/pip"), "install", "--quiet", *PACKAGES])
         (env / "complete").touch()
     folder = served.root / "companions"
     folder.mkdir()
@@ -76,6 +81,7 @@ def beside(served: Served) -> Iterator[list[str]]:
     (folder / "work.py").write_text(WORK)
     programs = {
         WEBSOCKET: f"{env}/bin/daphne -b 127.0.0.1 -p {WEBSOCKETS} site_of_websockets:application",
+        UVICORN: f"{env}/bin/python -m uvicorn --lifespan off --port {MORE_WEBSOCKETS} site_of_websockets:application",
         WORKER: f"{env}/bin/celery -A work worker --pool=solo --without-mingle --without-gossip",
     }
     for name, program in programs.items():

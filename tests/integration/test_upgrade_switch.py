@@ -18,10 +18,20 @@ from ansible_collections.catmaid.admin.plugins.module_utils.engine.upgrades.phas
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.upgrades.request import UPGRADE, Release, Request
 
 from tests.integration.cli import Program
-from tests.integration.companions import WEBSOCKET, WORKER, beside, opened, uwsgi
+from tests.integration.companions import UVICORN, WEBSOCKET, WORKER, beside, opened, uwsgi
 from tests.integration.double_fixtures import psql, run
 from tests.integration.support import finish_module, run_module, start_module
-from tests.integration.upgrading import DATABASE, KILL, NEW, OLD, PORT, SERVICE, WEBSOCKETS, Served
+from tests.integration.upgrading import (
+    DATABASE,
+    KILL,
+    MORE_WEBSOCKETS,
+    NEW,
+    OLD,
+    PORT,
+    SERVICE,
+    WEBSOCKETS,
+    Served,
+)
 
 pytestmark = pytest.mark.once("trixie")
 
@@ -178,29 +188,43 @@ def test_a_boot_undoes_what_was_interrupted(served: Served) -> None:
 def test_what_ran_beside_it_answers_again_or_all_is_undone(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     with beside(served) as services:
         asked = Request(**{**REQUEST, "services": services, "web": f"127.0.0.1:{PORT}", "state_dir": str(served.state)})
-        names = [f"websocket at 127.0.0.1:{WEBSOCKETS}", f"websocket at 127.0.0.1:{PORT}", f"Celery ({WORKER})"]
+        names = [
+            *(f"websocket at 127.0.0.1:{port}" for port in (WEBSOCKETS, PORT, MORE_WEBSOCKETS)),
+            f"Celery ({WORKER})",
+        ]
         served.wait(lambda: companions.answering(asked) == names, 120)
 
-        # One that dies is not waited for.
-        hook = served.hook(f'[ "$1" = verify ] && systemctl kill --signal=KILL --kill-whom=all {WEBSOCKET}; exit 0')
+        # One that dies is not waited for, and nobody gets through to what will be taken back.
+        hook = served.hook(f'[ "$1" = verify ] && systemctl stop {UVICORN}\n'
+                           f'[ "$1" = "undo verify" ] && mv {served.state}/maintenance.html {served.state}/seen\n'
+                           "exit 0")  # fmt: skip
         failed = served.upgrade(services=services, hook=hook)
         assert "opening a websocket" in failed.error and failed.result["undone"]
+        assert (served.state / "seen").exists()
         served.assert_serves(OLD)
         served.wait(lambda: companions.answering(asked) == names, 120)
 
         asking = f"systemctl is-active {' '.join(services)} > {served.state}/active"
         hook = served.hook(f'[ "$1" = protect ] && {asking}; exit 0')
         assert served.upgrade(services=services, hook=hook).changed
-        assert (served.state / "active").read_text().split() == ["inactive"] * 3
+        assert (served.state / "active").read_text().split() == ["inactive"] * 4
         served.assert_serves(NEW)
-        assert companions.answering(asked) == names
+        assert not served.verify(services=services).failed
 
         monkeypatch.setattr(companions, "ANSWER_WITHIN", 0)
         (served.root / "companions/refusing").touch()
-        with pytest.raises(CatmaidError, match="it answers 403"):
-            companions.verify(asked, names)
+        for outside in (False, True):
+            with pytest.raises(CatmaidError, match="it answers 403"):
+                companions.verify(asked, names, outside=outside)
         run(["systemctl", "stop", WORKER])
-        assert companions.answering(asked) == []
+        # What opens no websocket has to go on saying so.
+        assert companions.answering(asked) == [
+            f"daphne at 127.0.0.1:{WEBSOCKETS}",
+            f"uvicorn at 127.0.0.1:{MORE_WEBSOCKETS}",
+        ]
+        run(["systemctl", "stop", WEBSOCKET])
+        with pytest.raises(CatmaidError, match="asking the ASGI server"):
+            companions.verify(asked, [f"daphne at 127.0.0.1:{WEBSOCKETS}"], outside=False)
 
 
 def test_a_request_that_uwsgi_answers_is_waited_for(served: Served, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from tests.integration.support import Run, run_module
 OLD, NEW = "2030.01.15", "2030.06.20"
 DATABASE = "upgraded"
 SERVICE = "catmaid-it"
-PORT, APPLICATION, WEBSOCKETS = 8097, 8098, 8099
+PORT, APPLICATION, WEBSOCKETS, MORE_WEBSOCKETS = 8097, 8098, 8099, 8100
 TABLESPACE = "small"
 # In a hook: whoever has called it, the job or what undoes it, is killed, and waits for nothing.
 KILL = "kill -KILL $PPID; sleep 60"
@@ -193,9 +193,9 @@ class Served:
         options = self.options(release=str(self.prepare(version)), **more)
         return run_module("upgrade_switch", check=check, diff=True, **options)
 
-    def verify(self) -> Run:
+    def verify(self, **more: Any) -> Run:
         """Run the module to ask what serves."""
-        return run_module("upgrade_switch", **self.options(direction="verify"))
+        return run_module("upgrade_switch", **self.options(direction="verify", **more))
 
     def current(self) -> str:
         """Return the version that is linked to."""

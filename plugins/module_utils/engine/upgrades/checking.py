@@ -31,5 +31,6 @@ def serves(asked: Request) -> None:
         raise CatmaidError(doing, f"the database lacks migrations of it: {', '.join(plan.unapplied)}")
     smoke.live(runner)
     verification.served(asked, asked.new, asked.web, static=True)
-    companions.verify(asked, list(companions.checks(asked)))
+    for outside in (False, True):
+        companions.verify(asked, companions.demanded(asked), outside=outside)
     verification.quiet(asked, since)

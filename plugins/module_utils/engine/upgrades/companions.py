@@ -3,12 +3,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What runs beside the WSGI server, websockets and Celery: whatever of it answered before has to answer afterwards.
 
-It is asked when people work again. None of it is needed for that, and it starts slower than the pages do.
+It is asked before people come back, as far as it answers without the web server, which lets nobody through until then.
 """
 
 from __future__ import annotations
 
 import base64
+import itertools
 import os
 import time
 from collections.abc import Callable
@@ -18,43 +19,58 @@ from http.client import HTTPException
 
 from .. import command
 from ..errors import CatmaidError
-from . import units, verification
+from . import programs, units, verification
 from .request import Request
 
 WEBSOCKET = "/channels/updates/"
 ANSWER_WITHIN = 60.0  # seconds
-PING_WITHIN = 5
+# Seconds for workers to answer. All of them pass each time, however soon an answer is there, while people wait.
+PINGS = (1, 2, 5)
 PAUSE = 0.2
 
 
 @dataclass(frozen=True)
 class Check:
-    """A question to what a unit runs; it raises when there is no good answer."""
+    """A question to what a unit runs; it raises when there is no good answer, however ``often`` it was asked.
+
+    ``outside`` are those that go through the web server; ``instead`` is what is asked of one without a good answer.
+    """
 
     unit: str
-    ask: Callable[[], None]
+    ask: Callable[[int], None]
+    outside: bool = False
+    instead: str = ""
 
 
 def answering(request: Request) -> list[str]:
     """Return the names of those that answer now."""
-    found = []
-    for name, check in checks(request).items():
+    found: list[str] = []
+    there = checks(request)
+    for name, check in there.items():
+        if any(there[one].instead == name for one in found):
+            continue
         try:
-            check.ask()
+            check.ask(len(PINGS))
         except CatmaidError:
             continue  # it has to be no better afterwards
         found.append(name)
     return found
 
 
-def verify(request: Request, names: list[str]) -> None:
-    """Raise unless these answer, as soon as they are there."""
+def demanded(request: Request) -> list[str]:
+    """Return the names of those that an instance should answer, whatever it did before."""
+    there = checks(request)
+    return [name for name in there if name not in {check.instead for check in there.values()}]
+
+
+def verify(request: Request, names: list[str], *, outside: bool) -> None:
+    """Raise unless those of these answer that go through the web server, or the others, as soon as they are there."""
     there = checks(request)
     deadline = time.monotonic() + ANSWER_WITHIN
-    for name in names:
-        while True:
+    for name in (name for name in names if there[name].outside == outside):
+        for often in itertools.count():
             try:
-                there[name].ask()
+                there[name].ask(often)
                 break
             except CatmaidError:
                 if time.monotonic() > deadline or not units.is_active(there[name].unit):
@@ -66,27 +82,23 @@ def checks(request: Request) -> dict[str, Check]:
     """Return all that there is to ask, by name: directly, and where there are websockets through the web server too."""
     found: dict[str, Check] = {}
     for name in request.services:
-        argv = units.argv(name)
-        program = os.path.basename(argv[0]) if argv else ""
-        if program in units.ASGI:
-            for address in filter(None, [_address(argv), request.web]):
-                found[f"websocket at {address}"] = Check(name, partial(_websocket, request, address))
-        elif program in units.CELERY and "worker" in argv:
-            found[f"Celery ({name})"] = Check(name, partial(_ping, name, argv[: argv.index("worker")]))
+        program = units.program(name)
+        if program.kind == programs.ASGI:
+            address = programs.address(program)
+            if address:
+                answer = f"{program.name} at {address}"
+                ask = partial(_websocket, request, address)
+                found[f"websocket at {address}"] = Check(name, ask, instead=answer)
+                found[answer] = Check(name, partial(_answer, request, address))
+            through = Check(name, partial(_websocket, request, request.web), outside=True)
+            found.setdefault(f"websocket at {request.web}", through)
+        elif program.kind == programs.WORKER:
+            words = program.arguments[: program.arguments.index("worker")]
+            found[f"Celery ({name})"] = Check(name, partial(_ping, name, [*program.call, *words]))
     return found
 
 
-def _address(argv: list[str]) -> str:
-    """Return where daphne listens, by its options."""
-    told = dict(zip(argv, argv[1:]))
-    told.update({word.partition("=")[0]: word.partition("=")[2] for word in argv if "=" in word})
-    path = told.get("--unix-socket") or told.get("-u")
-    port = told.get("--port") or told.get("-p")
-    host = told.get("--bind") or told.get("-b") or "127.0.0.1"
-    return f"unix:{path}" if path else f"{host}:{port}" if port else ""
-
-
-def _websocket(request: Request, address: str) -> None:
+def _websocket(request: Request, address: str, _often: int) -> None:
     doing = f"opening a websocket at {address} for {request.site}"
     headers = {
         "Connection": "Upgrade",
@@ -95,19 +107,32 @@ def _websocket(request: Request, address: str) -> None:
         "Sec-WebSocket-Key": base64.b64encode(os.urandom(16)).decode(),
         "Origin": f"http://{request.site}",
     }
-    try:
-        status, _body = verification.get(address, request.site, WEBSOCKET, headers)
-    except (OSError, HTTPException) as error:
-        raise CatmaidError(doing, str(error), "Look at the log of daphne.") from error
+    status = _status(request, doing, address, headers)
     if status != 101:
-        raise CatmaidError(doing, f"it answers {status}", "Look at the logs of daphne and of the web server.")
+        remedy = "Look at the logs of the ASGI server and of the web server."
+        raise CatmaidError(doing, f"it answers {status}", remedy)
 
 
-def _ping(name: str, celery: list[str]) -> None:
+def _answer(request: Request, address: str, _often: int) -> None:
+    """Ask for the same page without a websocket: one that opened none before at least said so."""
+    doing = f"asking the ASGI server at {address} for {request.site}"
+    status = _status(request, doing, address, {})
+    if status >= 500:
+        raise CatmaidError(doing, f"it answers {status}", "Look at its log.")
+
+
+def _status(request: Request, doing: str, address: str, headers: dict[str, str]) -> int:
+    try:
+        return verification.get(address, request.site, WEBSOCKET, headers)[0]
+    except (OSError, HTTPException) as error:
+        raise CatmaidError(doing, str(error), "Look at the log of the ASGI server.") from error
+
+
+def _ping(name: str, celery: list[str], often: int) -> None:
     """Ask a worker by its own program, as its unit starts it."""
     about = units.context(name)
     command.run(
-        [*celery, "inspect", "ping", f"--timeout={PING_WITHIN}"],
+        [*celery, "inspect", "ping", f"--timeout={PINGS[min(often, len(PINGS) - 1)]}"],
         doing=f"asking the worker of {name}",
         remedy=f"Look at journalctl --unit {units.unit(name)}.",
         user=about.user or None,

@@ -215,9 +215,10 @@ def verify(job: Job) -> None:
     verification.quiet(request, job.since)
     job.journal.facts["served_since"] = exchange.server_time(request)
     job.journal.facts["database_oid"] = exchange.database_oid(request)
+    companions.verify(request, job.answered, outside=False)
     remove_page(job)
     verification.served(request, request.new, request.web, static=True)
-    companions.verify(request, job.answered)
+    companions.verify(request, job.answered, outside=True)
     verification.quiet(request, job.since)
 
 

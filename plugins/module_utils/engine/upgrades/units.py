@@ -18,17 +18,16 @@ from dataclasses import dataclass
 
 from .. import command, files
 from ..errors import CatmaidError, of_system
-from . import journal
+from . import journal, programs
+from .programs import Program
 
 UNITS = "/etc/systemd/system"
 PERMITS = "/run/catmaid-admin"
 DROP_IN = "catmaid-admin-upgrade.conf"
 MADE = "# Made by catmaid.admin for upgrades; see docs/upgrade.md of the collection.\n"
 # What a unit is, by the program that it starts. A WSGI server does nothing until it is asked for a page.
-WSGI = frozenset({"gunicorn", "uwsgi"})
-ASGI = frozenset({"daphne"})
-CELERY = frozenset({"celery"})
-BACKGROUND = CELERY
+WSGI = frozenset({programs.WSGI})
+BACKGROUND = frozenset({programs.WORKER, programs.BEAT})
 ARGV = re.compile(r"argv\[\]=(.*?) ; ")
 TRACEBACK = "Traceback (most recent call last)"
 
@@ -131,15 +130,15 @@ def install(instance: str, found: dict[str, str]) -> None:
         systemctl("enable", "--quiet", boot_unit(instance))
 
 
-def of(programs: frozenset[str], services: Sequence[str]) -> list[str]:
-    """Return those that start one of these programs."""
-    return [name for name in services if programs.intersection(map(os.path.basename, argv(name)[:1]))]
+def of(kinds: frozenset[str], services: Sequence[str]) -> list[str]:
+    """Return those that start a program of one of these kinds."""
+    return [name for name in services if program(name).kind in kinds]
 
 
-def argv(name: str) -> list[str]:
-    """Return what a unit starts, nothing where there is no such unit."""
+def program(name: str) -> Program:
+    """Return what a unit starts, one without a name where there is no such unit."""
     found = ARGV.search(_shown(name, "ExecStart"))
-    return found.group(1).split() if found else []
+    return programs.parse(found.group(1).split() if found else [])
 
 
 @dataclass(frozen=True)
