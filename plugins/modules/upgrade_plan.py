@@ -64,7 +64,8 @@ options:
     type: path
   state_dir:
     description:
-      - Folder of the instance. What M(catmaid.admin.upgrade_rehearsal) has found of this very upgrade is told too.
+      - Folder of the instance. What M(catmaid.admin.upgrade_rehearsal) has found of this very upgrade is told too, and
+        how long the last upgrades took is read there.
     type: path
   title:
     description: Name of the host in RV(markdown).
@@ -152,10 +153,20 @@ migrations:
   returned: success
   type: dict
 estimated_seconds:
-  description: A guess of how long people wait; C(downtime) is the sum of the others.
+  description:
+    - About how long people wait; C(downtime) is the sum of the others. What does not depend on the version is as the
+      last upgrades of this host took it, by their history in O(state_dir); a dump at the stop is not counted.
   returned: success
   type: dict
   sample: {"copy": 2.2, "migrate": 7.9, "restart": 4.0, "downtime": 14.1}
+estimated_from:
+  description: Where each of these numbers is from.
+  returned: success
+  type: dict
+  sample:
+    copy: as the last one here
+    migrate: a guess by their number and the size of the database
+    restart: the longest of the last 3 upgrades here
 rehearsal:
   description:
     - What a rehearsal of this upgrade has found, as M(catmaid.admin.upgrade_rehearsal) returns it; empty if there was

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -164,16 +165,22 @@ def test_at_the_target_there_is_nothing_to_do(site: Callable[..., Site]) -> None
     assert here.plan(OLD)["needed"]
 
 
-def test_django_knows_all_migrations_of_a_prepared_release(site: Callable[..., Site]) -> None:
+def test_django_knows_all_migrations_of_a_prepared_release(site: Callable[..., Site], tmp_path: Path) -> None:
+    """And the history how long people waited for what does not depend on them."""
     here = site()
     prepared = here.checkout(NEXT, carry_from=str(here.source))
     env = Path(prepared["path"], "env")
     env.symlink_to(virtualenv(Path(prepared["source"], "django/requirements.txt")))
     mark = env / f"complete-{prepared['commit']}"
     mark.touch()
-    plan = here.plan(NEXT)
+    last = {"result": "upgraded", "seconds": {"stop": 1, "start": 60, "verify": 1}}
+    (tmp_path / "upgrade-history.jsonl").write_text(json.dumps(last) + "\n")
+    plan = here.plan(NEXT, state_dir=str(tmp_path))
     mark.unlink()
     assert plan["migrations"]["known_from"] == "Django" and not plan["problems"]
+    assert plan["estimated_seconds"]["restart"] == 62
+    assert plan["estimated_from"]["restart"] == "as in the last upgrade here"
+    assert any("(as in the last upgrade here)" in line for line in plan["summary"])
     assert "sites" in {step["app"] for step in plan["migrations"]["steps"]}
 
 

@@ -109,10 +109,16 @@ def last(state_dir: str) -> dict[str, Any]:
         raise CatmaidError(doing, f"{LAST} is damaged ({error})") from error
 
 
-def copy_rate(state_dir: str) -> float:
+def copy_rate(lines: list[dict[str, Any]]) -> float:
     """Return the bytes that the server copies in a second: as it did last time, or as a slow disk does."""
-    for line in reversed(read(state_dir)):
-        size, seconds = line.get("copied_bytes", 0), line.get("protect_seconds", 0)
-        if size and seconds:
-            return float(size) / float(seconds)
-    return 200e6
+    copies = [line for line in lines if _copied(line)]
+    return float(copies[-1]["copied_bytes"]) / float(copies[-1]["protect_seconds"]) if copies else 200e6
+
+
+def has_copied(lines: list[dict[str, Any]]) -> bool:
+    """Tell whether it is known how long a copy takes here."""
+    return any(_copied(line) for line in lines)
+
+
+def _copied(line: dict[str, Any]) -> bool:
+    return bool(line.get("copied_bytes", 0) and line.get("protect_seconds", 0))

@@ -18,8 +18,8 @@ from ..django import migrations as django
 from ..django.project import Project
 from ..django.shim import Runner
 from ..errors import CatmaidError
+from . import history, migrations, notes, prediction, rehearsed, requirements, rules
 from . import host as hosts
-from . import migrations, notes, rehearsed, requirements, rules
 from .host import Host
 from .known import RULES
 from .migrations import Step
@@ -30,13 +30,6 @@ from .requirements import Change
 from .rules import Finding
 
 COMMITS_TOLD = 30
-
-# Measured on two cores (PostgreSQL 15): the server copies a database at 450 MB/s; 18 migrations that only add took
-# 2.5 s, what Django does around them half a second. A table that is written anew with its indexes takes longest.
-COPY_PER_SECOND = 400_000_000
-REWRITE_PER_SECOND = 20_000_000
-DJANGO_SECONDS, MIGRATION_SECONDS, RESTART_SECONDS = 0.5, 0.3, 3.0
-REWRITING = {f"catmaid.{number}" for number in ("0088", "0089", "0090", "0091", "0098", "0099")}
 
 
 @dataclass(frozen=True)
@@ -80,6 +73,7 @@ class Plan:
     pending: str = "files"
     steps: list[Step] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)
     rehearsal: Rehearsal | None = None
     problems: list[str] = field(default_factory=list)
 
@@ -109,6 +103,7 @@ def read(runner: Runner, wish: Wish) -> Plan:
             plan.prepared = checkout.is_prepared(plan.release)
             _read_between(plan, commits)
             _migrations(plan, commits, runner)
+            _time(plan, wish.state_dir)
             _rehearsal(plan, runner.database, wish.state_dir, source.commit)
     return plan
 
@@ -173,7 +168,14 @@ def _migrations(plan: Plan, commits: Commits, runner: Runner) -> None:
             return
         plan.steps = [Step(step["app"], step["name"], list(step["operations"])) for step in asked]
         plan.pending = "Django"
-    plan.seconds = estimate(plan.steps, plan.host.database_bytes)
+
+
+def _time(plan: Plan, state_dir: str) -> None:
+    """Say how long people will wait."""
+    lines = history.read(state_dir) if state_dir else []
+    labels = [step.label for step in plan.steps]
+    about = prediction.estimate(lines, labels, plan.host.protect, plan.host.database_bytes)
+    plan.seconds, plan.sources = about.seconds, about.sources
 
 
 def _rehearsal(plan: Plan, database: str, state_dir: str, serving: str) -> None:
@@ -185,13 +187,4 @@ def _rehearsal(plan: Plan, database: str, state_dir: str, serving: str) -> None:
         restart = told["stop"] + told["start"] + told["verify"]
         measured = {"copy": told["protect"], "migrate": told["migrate"], "restart": round(restart, 1)}
         plan.seconds = {**measured, "downtime": told["downtime"]}
-
-
-def estimate(steps: list[Step], database_bytes: int) -> dict[str, float]:
-    """Return about how many seconds people wait for each part, on a small host."""
-    rewriting = [step for step in steps if f"{step.app}.{step.name[:4]}" in REWRITING]
-    migrating = DJANGO_SECONDS + MIGRATION_SECONDS * len(steps)
-    migrating += database_bytes / REWRITE_PER_SECOND * len(rewriting) / len(REWRITING)
-    copying = database_bytes / COPY_PER_SECOND
-    found = {"copy": copying, "migrate": migrating if steps else 0.0, "restart": RESTART_SECONDS}
-    return {name: round(value, 1) for name, value in {**found, "downtime": sum(found.values())}.items()}
+        plan.sources = {**plan.sources, "migrate": "as rehearsed"}

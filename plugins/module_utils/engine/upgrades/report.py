@@ -41,6 +41,7 @@ def as_dict(plan: Plan) -> dict[str, Any]:
         "requirements": [asdict(change) for change in plan.packages],
         "migrations": {"known_from": plan.pending, "steps": [asdict(step) for step in plan.steps]},
         "estimated_seconds": plan.seconds,
+        "estimated_from": plan.sources,
         "rehearsal": plan.rehearsal.told() if plan.rehearsal else {},
         "postgis": asdict(plan.host.postgis),
         "acknowledge": plan.to_acknowledge,
@@ -112,11 +113,13 @@ def _migrations(plan: Plan) -> str:
 def _time(plan: Plan) -> list[str]:
     if not plan.seconds:
         return []
-    copy, migrate, restart = (span(plan.seconds[name]) for name in ("copy", "migrate", "restart"))
-    copied = size(plan.host.database_bytes)
-    parts = f"copy of {copied} {copy}, migrations {migrate}, restart {restart}"
-    guess = "as rehearsed" if plan.rehearsal else "a guess"
-    return [f"People wait about {span(plan.seconds['downtime'])}, {guess}: {parts}."]
+    titles = {"copy": f"copy of {size(plan.host.database_bytes)}", "migrate": "migrations", "restart": "restart"}
+    parts = [
+        f"{title} {span(plan.seconds[name])} ({plan.sources[name]})"
+        for name, title in titles.items()
+        if plan.seconds[name] or name == "restart"
+    ]
+    return [f"People wait about {span(plan.seconds['downtime'])}: {', '.join(parts)}."]
 
 
 def _rehearsal(plan: Plan) -> list[str]:
