@@ -135,6 +135,8 @@ class Served:
             release = self.release(version, self.database)
             folder = release.source.parent
             os.symlink(release.env, folder / "env")
+            with (release.projects / "mysite" / "settings.py").open("a") as file:
+                file.write("MIDDLEWARE += ['catmaid.middleware.PrivateProjects']\n")
             release.manage("collectstatic", "--noinput")
             commit = run(["git", "-C", str(release.source), "-c", "safe.directory=*", "rev-parse", "HEAD"]).stdout
             about = {"version": version, "commit": commit.strip(), "describe": self.describe(release)}
@@ -162,6 +164,7 @@ class Served:
         self.state.mkdir()
         self.drop_databases()
         psql("postgres", f'CREATE DATABASE "{self.database}" OWNER {ROLE} TEMPLATE "{self.template(version, 1000)}"')
+        psql(self.database, "UPDATE auth_user SET is_superuser = true WHERE username = 'tracer1'")
         self.point(version)
         run(["systemctl", "start", self.service])
         self.wait(lambda: self.get("/version")[0] == 200)

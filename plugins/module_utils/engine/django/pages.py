@@ -64,12 +64,15 @@ class Connection(HTTPConnection):
 
 
 def run(config: Dict[str, Any]) -> Dict[str, Any]:
-    """Return what the pages of ``config`` answer, and as whom they were asked."""
+    """Return what the pages of ``config`` answer, and as whom they were asked; without pages, be ready to be asked."""
     from django.conf import settings
     from django.core.signals import got_request_exception
 
+    # Before anything is imported: middleware looks at them once, when CATMAID's WSGI module makes the application.
     settings.SESSION_ENGINE = SIGNED_COOKIES
     settings.CACHES = {name: {"BACKEND": LOCAL_CACHE, "LOCATION": name} for name in settings.CACHES}
+    if "pages" not in config:
+        return get_ready(settings)
     errors = []  # type: List[str]
 
     def note(**_about: Any) -> None:
@@ -99,6 +102,17 @@ def run(config: Dict[str, Any]) -> Dict[str, Any]:
         server.shutdown()
         server.server_close()
     return {"user": user.get_username() if user is not None else "", "answers": answers}
+
+
+def get_ready(settings: Any) -> Dict[str, Any]:
+    """Import what pages need, and leave no connection that could have been opened by that."""
+    from django.db import connections
+
+    application(settings)
+    importlib.import_module(settings.ROOT_URLCONF)
+    for name in connections:
+        connections[name].close()
+    return {}
 
 
 def ask(path: str, page: str, headers: Dict[str, str], errors: List[str]) -> Dict[str, Any]:

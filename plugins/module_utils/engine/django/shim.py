@@ -201,7 +201,8 @@ class Runner:
         doing = f"importing {self.project.path}"
         session = {"default_transaction_read_only": "on", "lock_timeout": "10s"}
         config = self._config(operation, session, isolated=operation == "pages")
-        config["held"] = _source(imports.__name__.rpartition(".")[2])
+        importing = pages if operation == "pages" else imports
+        config["held"] = _source(importing.__name__.rpartition(".")[2])
         self._held[operation] = Held(lambda **more: self._start(doing, config, **more))
         result = self._held[operation].wait()
         if result:
