@@ -38,7 +38,13 @@ MODULE_FOLDER = Path("ansible_collections/catmaid/admin")
 IMAGES = ("bookworm", "trixie")
 MOLECULE = "molecule-"
 # Scenarios that follow the integration tests of an image, so that all lanes take about the same time.
-SHORT_SCENARIOS = {"hosts": "bookworm", "backup": "trixie", "instance": "trixie", "nginx_ssl": "trixie"}
+SHORT_SCENARIOS = {
+    "hosts": "bookworm",
+    "backup": "trixie",
+    "instance": "trixie",
+    "nginx_ssl": "trixie",
+    "tuning": "bookworm",
+}
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 ENGINE = "plugins/module_utils/engine"
 # In the environment of a lane's process: where it leaves its results.

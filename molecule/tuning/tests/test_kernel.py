@@ -1,0 +1,142 @@
+# Copyright (c) 2026, catmaid.admin contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The tuned kernel: it has the values, keeps them, is watched, and gets back what it had.
+
+The host's vm.* are the machine's: tests/hosts/kernel has noted them, and brings them back.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+HOST = "catmaid-trixie"
+SET = "catmaid.admin.sysctl_tuning : Set the kernel"
+OURS, LATER = "/etc/sysctl.d/60-catmaid.conf", "/etc/sysctl.d/99-lab.conf"
+MACHINE = Path.home() / ".cache/catmaid.admin/hosts" / os.environ["CATMAID_HOSTS"] / "kernel"
+WANTED = {"vm.swappiness": "10", "vm.dirty_background_bytes": "268435456", "vm.dirty_bytes": "1073741824"}
+
+
+@pytest.fixture(scope="module")
+def host(instances):
+    return instances[1]
+
+
+@pytest.fixture(scope="module")
+def tune(play):
+    """Run the playbook on the host that is tuned."""
+    return lambda *arguments, on=HOST, **variables: play("tune", *arguments, catmaid_hosts=on, **variables)
+
+
+def live(host, *names: str) -> dict[str, str]:
+    return dict(zip(names, host.run(f"sysctl -n {' '.join(names)}").splitlines(), strict=True))
+
+
+def test_the_kernel_has_what_the_file_says(host):
+    assert live(host, *WANTED) == WANTED
+    assert live(host, "vm.dirty_ratio", "vm.dirty_background_ratio") == {
+        "vm.dirty_ratio": "0",
+        "vm.dirty_background_ratio": "0",
+    }
+    lines = host.run(f"cat {OURS}").splitlines()
+    # Limits of shared memory and files are high in kernels of today, and never lowered.
+    assert [line for line in lines if not line.startswith("#")] == [
+        f"{name} = {WANTED[name]}" for name in sorted(WANTED)
+    ]
+
+
+def test_a_boot_brings_it_again(host, tune):
+    host.run("sysctl -q -w vm.swappiness=60 vm.dirty_ratio=20 vm.dirty_background_ratio=10")  # as the kernel begins
+    host.crash()
+    assert live(host, *WANTED) == WANTED
+
+
+def test_drift_is_found_and_mended(host, tune):
+    host.run(f"sysctl -q -w vm.swappiness=33 && sed -i s/1073741824/1073741825/ {OURS}")
+    found = tune("--tags", "verify")
+    assert found.rc != 0
+    assert "The kernel has {'vm.swappiness': '33'} instead of {'vm.swappiness': '10'}" in found.messages(HOST)
+    assert f"{OURS} is not as the role writes it" in found.messages(HOST)
+    assert live(host, "vm.swappiness") == {"vm.swappiness": "33"}
+    assert tune().changed(HOST) == [SET]
+    assert tune("--tags", "verify").rc == 0
+
+
+def test_the_manuals_typo_is_refused(host, tune):
+    before = host.run(f"cat {OURS}")
+    refused = tune(catmaid_sysctl_tuning_settings={"vm.dirty_bytes": 107374182})
+    assert refused.rc != 0
+    assert "typo: a digit is missing" in refused.messages(HOST)
+    assert host.run(f"cat {OURS}") == before
+    assert live(host, *WANTED) == WANTED
+
+
+def test_a_file_that_is_read_later_is_told(host, tune):
+    host.run(f"echo vm.swappiness=60 > {LATER}")
+    told = tune()
+    assert told.rc != 0
+    assert f"{LATER} sets vm.swappiness to 60 after us" in told.messages(HOST)
+    host.run(f"rm {LATER}")
+
+
+def test_what_pays_only_sometimes_and_own_values(host, tune):
+    """In a check: huge pages would be taken from the machine."""
+    done = tune(
+        "--check",
+        catmaid_tuning_report="",
+        catmaid_tuning_parts=["database"],
+        catmaid_tuning_host={"memory": "16GB", "cores": 4, "disk": "hdd"},
+        catmaid_tuning_demands={"threads": 3},
+        catmaid_sysctl_tuning_huge_pages=True,
+        catmaid_sysctl_tuning_overcommit=True,
+        catmaid_sysctl_tuning_file="/etc/sysctl.d/61-lab.conf",
+        catmaid_sysctl_tuning_settings={"net.core.somaxconn": 8192, "vm.swappiness": 1},
+    )
+    [after] = [result["after"] for name, result in done.tasks(HOST) if name == SET]
+    assert after["vm.overcommit_memory"] == "2"
+    assert int(after["vm.nr_hugepages"]) > 1000
+    assert (after["vm.swappiness"], after["net.core.somaxconn"]) == ("1", "8192")
+    assert live(host, "vm.overcommit_memory") == {"vm.overcommit_memory": "0"}
+    assert not host.host.file("/etc/sysctl.d/61-lab.conf").exists
+
+
+def test_a_check_writes_the_advice(tune, tmp_path):
+    assert tune("--check", catmaid_tuning_report=str(tmp_path)).rc == 0
+    told = json.loads((tmp_path / f"{HOST}.json").read_text())
+    assert sum(share["bytes"] for share in told["shares"]) == told["host"]["memory"]
+    rows = {value["name"]: value for value in told["values"]}
+    assert rows["vm.swappiness"]["now"] == "10"
+    assert rows["shared_buffers"]["now"].endswith("MB")
+    assert "| `vm.dirty_bytes` | 1073741824 | 1GB |" in (tmp_path / f"{HOST}.md").read_text()
+    assert '<div class="bar"' in (tmp_path / f"{HOST}.html").read_text()
+
+
+def test_where_the_kernel_is_not_the_hosts_own_that_is_said(instances, tune):
+    sealed = instances[0]
+    sealed.run("mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys")
+    wanted = {"vm.swappiness": 11}
+    refused = tune(on=sealed.name, catmaid_sysctl_tuning_settings=wanted)
+    assert refused.rc != 0
+    assert "vm.swappiness: the kernel's settings are read-only here" in refused.messages(sealed.name)
+    assert not sealed.host.file(OURS).exists
+    told = tune(on=sealed.name, catmaid_sysctl_tuning_settings=wanted, catmaid_sysctl_tuning_where_possible=True)
+    assert told.rc == 0
+    assert "vm.swappiness" not in sealed.run(f"cat {OURS}")
+    assert tune(on=sealed.name, catmaid_sysctl_tuning_where_possible=True, catmaid_tuning_state="absent").rc == 0
+    sealed.run("umount /proc/sys")
+
+
+def test_all_comes_back(host, tune):
+    before = dict(line.split() for line in MACHINE.read_text().splitlines())
+    check = tune("--check", catmaid_tuning_state="absent", catmaid_tuning_report="")
+    assert check.changed(HOST) == [SET]
+    assert live(host, *WANTED) == WANTED
+    assert tune(catmaid_tuning_state="absent").changed(HOST) == [SET]
+    assert live(host, *before) == before
+    assert not host.host.file(OURS).exists
+    assert not host.host.file("/var/lib/catmaid/tuning").exists
+    assert tune("--tags", "verify", catmaid_tuning_state="absent").rc == 0
