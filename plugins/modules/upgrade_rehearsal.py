@@ -74,6 +74,13 @@ options:
       - Do without a rehearsal where there is no backup, or no room for its copy. RV(objections) say so.
     type: bool
     default: false
+  reuse_hours:
+    description:
+      - Let the last rehearsal count if it was of this very upgrade, of the migrations that are pending now, and its
+        backup is not older than that. V(0) always rehearses.
+      - Only with O(mode=offline). Whether an upgrade may go online is rehearsed each time.
+    type: float
+    default: 0
   lock_timeout:
     description: Seconds that a migration waits for a lock.
     type: int
@@ -108,6 +115,10 @@ EXAMPLES = r"""
 RETURN = r"""
 rehearsed:
   description: Whether it took place. It does not where no migration is pending.
+  returned: success
+  type: bool
+reused:
+  description: Whether it took place before and counts (O(reuse_hours)). How long people will wait is predicted anew.
   returned: success
   type: bool
 online:
@@ -180,6 +191,7 @@ from ansible_collections.catmaid.admin.plugins.module_utils.engine.upgrades impo
     rehearsed,
     request,
 )
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.upgrades.rehearsed import Rehearsal
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.upgrades.request import Request
 
 
@@ -198,6 +210,7 @@ def main() -> None:
             "protect": {"type": "str", "default": "copy", "choices": ["copy", "dump", "none"]},
             "mode": {"type": "str", "default": "offline", "choices": list(online.MODES)},
             "optional": {"type": "bool", "default": False},
+            "reuse_hours": {"type": "float", "default": 0},
             "lock_timeout": {"type": "int", "default": 30},
             "lock_seconds": {"type": "float", "default": 2},
             "max_downtime": {"type": "int", "default": 0},
@@ -215,7 +228,12 @@ def rehearse(module: AnsibleModule) -> dict[str, Any]:
     plan = rehearsal.pending(asked)
     if not plan.steps:
         summary = ["No migrations, nothing to rehearse."]
-        return {"changed": False, "rehearsed": False, "online": True, "objections": [], "summary": summary}
+        told = {"rehearsed": False, "reused": False, "online": True, "objections": [], "summary": summary}
+        return {"changed": False, **told}
+    if params["mode"] == online.OFFLINE:
+        known = rehearsal.known(asked, plan, params["reuse_hours"])
+        if known:
+            return tell(asked, known, params["mode"], reused=True)
     try:
         wanted = rehearsal.Wanted(asked, rehearsal.choose(asked, params["backup"] or ""), params["lock_seconds"])
         rehearsal.check_room(wanted)
@@ -223,16 +241,22 @@ def rehearse(module: AnsibleModule) -> dict[str, Any]:
         if not params["optional"]:
             raise
         reasons = [f"it cannot be rehearsed: {error.cause}"]
-        return {"changed": False, "rehearsed": False, "online": False, "objections": reasons, "summary": reasons}
+        told = {"rehearsed": False, "reused": False, "online": False, "objections": reasons, "summary": reasons}
+        return {"changed": False, **told}
     if module.check_mode:
         rehearsal.check(wanted)
-        return {"changed": False, "rehearsed": False, "summary": [f"Would rehearse with {wanted.backup.id}."]}
-    found = rehearsal.run(wanted, module.log)
-    if params["mode"] == online.ONLINE:
+        summary = [f"Would rehearse with {wanted.backup.id}."]
+        return {"changed": False, "rehearsed": False, "reused": False, "summary": summary}
+    return tell(asked, rehearsal.run(wanted, module.log), params["mode"], reused=False)
+
+
+def tell(asked: Request, found: Rehearsal, mode: str, *, reused: bool) -> dict[str, Any]:
+    """Return what was found; raise where that forbids the upgrade."""
+    if mode == online.ONLINE:
         online.check(asked, found.objections)
-    goes_online = params["mode"] != online.OFFLINE and not found.objections
+    goes_online = mode != online.OFFLINE and not found.objections
     prediction.refuse(asked, found.predicted["online" if goes_online else "downtime"])
-    told = {"rehearsed": True, "online": not found.objections, "summary": rehearsed.summary(found)}
+    told = {"rehearsed": True, "reused": reused, "online": not found.objections, "summary": rehearsed.summary(found)}
     return {"changed": False, **found.told(), **told}
 
 

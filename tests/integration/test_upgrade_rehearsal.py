@@ -128,6 +128,30 @@ def test_what_only_adds_goes_online_and_back(served: Served) -> None:
     assert not again.result["rehearsed"] and again.result["online"]
 
 
+def test_one_of_the_day_counts_at_night(served: Served) -> None:
+    backup(served)
+    made = rehearse(served, reuse_hours=1)
+    assert made.result["rehearsed"] and not made.result["reused"], made.result
+    # What the host has learned since is in what is predicted.
+    line = {"result": "upgraded", "seconds": {"stop": 1, "start": 5000, "verify": 1}}
+    (served.state / "upgrade-history.jsonl").write_text(json.dumps(line) + "\n")
+    again = rehearse(served, reuse_hours=1)
+    same = ("time", "backup", "migrations", "seconds", "objections")
+    assert again.result["reused"] and [again.result[key] for key in same] == [made.result[key] for key in same]
+    assert again.result["predicted"]["downtime"] > 5000 > made.result["predicted"]["downtime"]
+    checked = run_module("upgrade_rehearsal", check=True, **wishes(served, backup_dir="/nonexistent", reuse_hours=1))
+    assert checked.result["reused"], checked.result
+    assert "people would wait about" in rehearse(served, reuse_hours=1, max_downtime=1000).error
+    # Not the rehearsal of something else, or one that is too old, and never when it is to go online.
+    for more in ({"mode": "online"}, {"reuse_hours": 1e-6}, {"reuse_hours": 0}):
+        assert "no verified backup" in str(run_module("upgrade_rehearsal", **wishes(
+            served, backup_dir="/nonexistent", **{"reuse_hours": 1, **more})).error)  # fmt: skip
+    psql(DATABASE, "DELETE FROM django_migrations WHERE app = 'catmaid' AND name LIKE '0008%'")
+    assert "no verified backup" in run_module(
+        "upgrade_rehearsal", **wishes(served, backup_dir="/nonexistent", reuse_hours=1)
+    ).error  # fmt: skip
+
+
 def test_what_does_more_than_add_goes_offline_with_the_reasons(served: Served) -> None:
     psql(DATABASE, "UPDATE class_instance SET name = name || ' ' WHERE id = (SELECT min(id) FROM class_instance)")
     backup(served)

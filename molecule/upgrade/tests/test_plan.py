@@ -47,18 +47,28 @@ def test_half_an_upgrade_is_refused(instances, play):
             assert result.changed(instance.name) == []
 
 
-def test_a_release_is_prepared_while_the_old_one_serves(instances, play):
+def test_a_release_is_prepared_and_rehearsed_while_the_old_one_serves(instances, play):
     since = [instance.run(STARTED) for instance in instances]
     predicted = play("upgrade", "--tags", "prepare", "--check", catmaid_version="dev")
     assert predicted.rc == 0, predicted.output
     assert not instances[0].host.run("ls -d /opt/catmaid/releases/*dev*").stdout
     result = play("upgrade", "--tags", "prepare", catmaid_version="dev")
     assert result.rc == 0, result.output
-    again = play("upgrade", "--tags", "prepare", catmaid_version="dev")
+    # Once more in the day, to know what will be; at night that counts, and forbids what takes too long.
+    rehearsed = {"catmaid_version": "dev", "catmaid_upgrade_rehearsal": True}
+    again = play("upgrade", "--tags", "prepare", **rehearsed)
+    assert again.rc == 0, again.output
+    night = play("upgrade", catmaid_upgrade_max_downtime=1, catmaid_upgrade_backup=False, **rehearsed)
+    assert night.rc != 0
     for instance, before in zip(instances, since):
         assert predicted.changed(instance.name) and result.changed(instance.name)
-        assert not any("Switch" in name or "backup" in name for name, _ in result.tasks(instance.name))
-        assert again.changed(instance.name) == []
+        done = [name for name, task in result.tasks(instance.name) if not task.get("skipped")]
+        assert not any("Switch" in name or "backup" in name for name in done)
+        assert [name.rpartition(" : ")[2] for name in again.changed(instance.name)] == ["Make a verified backup"]
+        (told,) = [task for name, task in again.tasks(instance.name) if "Migrate a copy of the database" in name]
+        assert told["rehearsed"] and not told["reused"] and told["predicted"]["downtime"] > 1
+        assert "people would wait about" in night.messages(instance.name)
+        assert json.loads(instance.run("cat /var/lib/catmaid/upgrade-rehearsal.json"))["time"] == told["time"]
         assert instance.version() == "2030.06.20" and instance.run(STARTED) == before
         assert instance.run("cat /opt/catmaid/releases/*/env/complete-* | wc -l")
 

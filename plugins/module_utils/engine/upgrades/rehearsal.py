@@ -55,8 +55,17 @@ def choose(request: Request, path: str) -> store.Backup:
 def pending(request: Request) -> migrations.Plan:
     """Return what the new release wants to do to the live database."""
     runner = Runner(request.project(request.new), request.server, request.database)
-    with request.server.connect(request.database) as connection:
-        return migrations.plan(runner, fake_first=south.fake_first(connection))
+    return migrations.plan(runner, fake_first=south.look(request.server, request.database))
+
+
+def known(request: Request, plan: migrations.Plan, hours: float) -> Rehearsal | None:
+    """Return the last rehearsal if it was of this upgrade, with a backup not older than that; predicted anew."""
+    found = rehearsed.matching(request.state_dir, request.database, request.old.commit, request.new.commit)
+    steps = [f"{step['app']}.{step['name']}" for step in plan.steps]
+    if not hours or not found or rehearsed.outdated(found, steps, hours):
+        return None
+    found.predicted = prediction.predict(request, found.seconds["migrate"], changes=True)
+    return found
 
 
 def check_room(wanted: Wanted) -> None:

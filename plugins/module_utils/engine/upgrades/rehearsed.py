@@ -110,12 +110,15 @@ def objections(rehearsal: Rehearsal | None, steps: Sequence[str], to: str) -> li
     """Return why these migrations cannot run while the old release serves."""
     if rehearsal is None:
         return [f"the upgrade to {to} was not rehearsed"]
+    return [reason] if (reason := outdated(rehearsal, steps, HOURS)) else rehearsal.objections
+
+
+def outdated(rehearsal: Rehearsal, steps: Sequence[str], hours: float) -> str:
+    """Return why a rehearsal says nothing of what is to be done now; nothing when it does."""
     if sorted(rehearsal.steps) != sorted(steps):
-        return ["other migrations were rehearsed than are to be done now"]
+        return "other migrations were rehearsed than are to be done now"
     age = time.time() - calendar.timegm(time.strptime(rehearsal.made, TIME))
-    if age > HOURS * 3600:
-        return [f"the backup that it was rehearsed with is {age / 3600:.0f} hours old"]
-    return rehearsal.objections
+    return f"the backup that it was rehearsed with is {age / 3600:.0f} hours old" if age > hours * 3600 else ""
 
 
 def first(reasons: Sequence[str]) -> list[str]:
