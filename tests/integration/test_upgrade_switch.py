@@ -210,6 +210,12 @@ def test_what_ran_beside_it_answers_again_or_all_is_undone(served: Served, monke
         assert (served.state / "active").read_text().split() == ["inactive"] * 4
         served.assert_serves(NEW)
         assert not served.verify(services=services).failed
+        websockets = [f"websocket at 127.0.0.1:{WEBSOCKETS}", f"websocket at 127.0.0.1:{PORT}"]
+        assert companions.demanded(asked) == [
+            *websockets,
+            f"uvicorn at 127.0.0.1:{MORE_WEBSOCKETS}",
+            f"Celery ({WORKER})",
+        ]
 
         monkeypatch.setattr(companions, "ANSWER_WITHIN", 0)
         (served.root / "companions/refusing").touch()

@@ -33,13 +33,15 @@ PAUSE = 0.2
 class Check:
     """A question to what a unit runs; it raises when there is no good answer, however ``often`` it was asked.
 
-    ``outside`` are those that go through the web server; ``instead`` is what is asked of one without a good answer.
+    ``outside`` are those that go through the web server; ``instead`` is what is asked of one without a good answer;
+    ``demanded`` are those that have to have one even if it is not known whether they ever had.
     """
 
     unit: str
     ask: Callable[[int], None]
     outside: bool = False
     instead: str = ""
+    demanded: bool = True
 
 
 def answering(request: Request) -> list[str]:
@@ -59,8 +61,7 @@ def answering(request: Request) -> list[str]:
 
 def demanded(request: Request) -> list[str]:
     """Return the names of those that an instance should answer, whatever it did before."""
-    there = checks(request)
-    return [name for name in there if name not in {check.instead for check in there.values()}]
+    return [name for name, check in checks(request).items() if check.demanded]
 
 
 def verify(request: Request, names: list[str], *, outside: bool) -> None:
@@ -85,12 +86,13 @@ def checks(request: Request) -> dict[str, Check]:
         program = units.program(name)
         if program.kind == programs.ASGI:
             address = programs.address(program)
+            opens = program.name == "daphne"  # which is there for nothing else; others may serve pages alone
             if address:
                 answer = f"{program.name} at {address}"
                 ask = partial(_websocket, request, address)
-                found[f"websocket at {address}"] = Check(name, ask, instead=answer)
-                found[answer] = Check(name, partial(_answer, request, address))
-            through = Check(name, partial(_websocket, request, request.web), outside=True)
+                found[f"websocket at {address}"] = Check(name, ask, instead=answer, demanded=opens)
+                found[answer] = Check(name, partial(_answer, request, address), demanded=not opens)
+            through = Check(name, partial(_websocket, request, request.web), outside=True, demanded=opens)
             found.setdefault(f"websocket at {request.web}", through)
         elif program.kind == programs.WORKER:
             words = program.arguments[: program.arguments.index("worker")]
