@@ -240,7 +240,7 @@ class Served:
         path.chmod(0o755)
         return str(path)
 
-    def wait(self, condition: Callable[[], bool], seconds: float = 60) -> None:
+    def wait(self, condition: Callable[[], bool], seconds: float = 180) -> None:
         """Wait until it is so."""
         deadline = time.monotonic() + seconds
         while not condition():
