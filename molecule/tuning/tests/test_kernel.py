@@ -16,6 +16,9 @@ import pytest
 
 HOST = "catmaid-trixie"
 SET = "catmaid.admin.sysctl_tuning : Set the kernel"
+TILED = "catmaid.admin.tile_storage : Let reading tiles write nothing"
+COMPARED = "catmaid.admin.tile_storage : Verify | Compare folders of tiles"
+TILES = "/srv/disk-of-tiles"
 OURS, LATER = "/etc/sysctl.d/60-catmaid.conf", "/etc/sysctl.d/99-lab.conf"
 MACHINE = Path.home() / ".cache/catmaid.admin/hosts" / os.environ["CATMAID_HOSTS"] / "kernel"
 WANTED = {"vm.swappiness": "10", "vm.dirty_background_bytes": "268435456", "vm.dirty_bytes": "1073741824"}
@@ -24,6 +27,14 @@ WANTED = {"vm.swappiness": "10", "vm.dirty_background_bytes": "268435456", "vm.d
 @pytest.fixture(scope="module")
 def host(instances):
     return instances[1]
+
+
+@pytest.fixture
+def sealed(instances):
+    """The other host, which cannot change the kernel."""
+    instances[0].run("mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys")
+    yield instances[0]
+    instances[0].run("umount /proc/sys")
 
 
 @pytest.fixture(scope="module")
@@ -83,11 +94,11 @@ def test_a_file_that_is_read_later_is_told(host, tune):
     host.run(f"rm {LATER}")
 
 
-def test_what_pays_only_sometimes_and_own_values(host, tune):
-    """In a check: huge pages would be taken from the machine."""
+def test_a_check_writes_the_advice(host, tune, tmp_path):
+    """With what pays only sometimes: huge pages would be taken from the machine."""
     done = tune(
         "--check",
-        catmaid_tuning_report="",
+        catmaid_tuning_report=str(tmp_path),
         catmaid_tuning_parts=["database"],
         catmaid_tuning_host={"memory": "16GB", "cores": 4, "disk": "hdd"},
         catmaid_tuning_demands={"threads": 3},
@@ -97,44 +108,44 @@ def test_what_pays_only_sometimes_and_own_values(host, tune):
         catmaid_sysctl_tuning_settings={"net.core.somaxconn": 8192, "vm.swappiness": 1},
     )
     [after] = [result["after"] for name, result in done.tasks(HOST) if name == SET]
-    assert after["vm.overcommit_memory"] == "2"
     assert int(after["vm.nr_hugepages"]) > 1000
-    assert (after["vm.swappiness"], after["net.core.somaxconn"]) == ("1", "8192")
-    assert live(host, "vm.overcommit_memory") == {"vm.overcommit_memory": "0"}
+    assert (after["vm.swappiness"], after["net.core.somaxconn"], after["vm.overcommit_memory"]) == ("1", "8192", "2")
+    assert live(host, "vm.overcommit_memory", "vm.swappiness") == {"vm.overcommit_memory": "0", "vm.swappiness": "10"}
     assert not host.host.file("/etc/sysctl.d/61-lab.conf").exists
 
-
-def test_a_check_writes_the_advice(tune, tmp_path):
-    assert tune("--check", catmaid_tuning_report=str(tmp_path)).rc == 0
     told = json.loads((tmp_path / f"{HOST}.json").read_text())
-    assert sum(share["bytes"] for share in told["shares"]) == told["host"]["memory"]
+    assert told["host"] == {"memory": 16 * 1024**3, "cores": 4, "disk": "hdd", "parts": ["database"]}
     rows = {value["name"]: value for value in told["values"]}
     assert rows["vm.swappiness"]["now"] == "10"
     assert rows["shared_buffers"]["now"].endswith("MB")
+    assert "16 connections" in {share["name"]: share["reason"] for share in told["shares"]}["connections"]
     assert "| `vm.dirty_bytes` | 1073741824 | 1GB |" in (tmp_path / f"{HOST}.md").read_text()
     assert '<div class="bar"' in (tmp_path / f"{HOST}.html").read_text()
 
 
-def test_where_the_kernel_is_not_the_hosts_own_that_is_said(instances, tune):
-    sealed = instances[0]
-    sealed.run("mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys")
+def test_where_the_kernel_is_not_the_hosts_own_that_is_said(sealed, tune):
+    before = sealed.run("cat /etc/fstab")
     wanted = {"vm.swappiness": 11}
-    refused = tune(on=sealed.name, catmaid_sysctl_tuning_settings=wanted)
-    assert refused.rc != 0
-    assert "vm.swappiness: the kernel's settings are read-only here" in refused.messages(sealed.name)
+    possible = {
+        "catmaid_sysctl_tuning_settings": wanted,
+        "catmaid_sysctl_tuning_where_possible": True,
+        "catmaid_tile_storage_paths": [{"path": TILES}],
+    }
+    assert TILED in tune(on=sealed.name, **possible).changed(sealed.name)
+    assert "vm.swappiness" not in sealed.run(f"cat {OURS} || true")
+    assert "noatime" in sealed.run(f"findmnt -no OPTIONS {TILES}")
+    sealed.run(f"mount -o remount,strictatime {TILES}")
+    found = tune("--tags", "verify", on=sealed.name, **possible)
+    assert found.rc != 0
+    assert [name for name, result in found.tasks(sealed.name) if result.get("failed")] == [COMPARED]
+    assert tune(on=sealed.name, **possible, catmaid_tuning_state="absent").rc == 0
+    assert sealed.run("cat /etc/fstab") == before
+    assert "noatime" not in sealed.run(f"findmnt -no OPTIONS {TILES}")
     assert not sealed.host.file(OURS).exists
-    told = tune(on=sealed.name, catmaid_sysctl_tuning_settings=wanted, catmaid_sysctl_tuning_where_possible=True)
-    assert told.rc == 0
-    assert "vm.swappiness" not in sealed.run(f"cat {OURS}")
-    assert tune(on=sealed.name, catmaid_sysctl_tuning_where_possible=True, catmaid_tuning_state="absent").rc == 0
-    sealed.run("umount /proc/sys")
 
 
 def test_all_comes_back(host, tune):
     before = dict(line.split() for line in MACHINE.read_text().splitlines())
-    check = tune("--check", catmaid_tuning_state="absent", catmaid_tuning_report="")
-    assert check.changed(HOST) == [SET]
-    assert live(host, *WANTED) == WANTED
     assert tune(catmaid_tuning_state="absent").changed(HOST) == [SET]
     assert live(host, *before) == before
     assert not host.host.file(OURS).exists
