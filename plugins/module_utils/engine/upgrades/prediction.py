@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +24,7 @@ USUAL = {"stop": 1.0, "start": 3.0, "verify": 0.5}
 # second. A table that is written anew with its indexes takes longest.
 REWRITE_PER_SECOND = 20_000_000
 DJANGO_SECONDS, MIGRATION_SECONDS = 0.5, 0.3
-REWRITING = {f"catmaid.{number}" for number in ("0088", "0089", "0090", "0091", "0098", "0099")}
+REWRITING = {f"catmaid.{number}" for number in ("0082", "0088", "0089", "0090", "0091", "0098", "0099", "0100")}
 
 
 @dataclass(frozen=True)
@@ -102,11 +103,12 @@ def _migrating(lines: list[dict[str, Any]], steps: Sequence[str], database_bytes
             spent = line.get("seconds", {}).get("migrate", 0.0) - sum(line["migration_seconds"].values())
             around.append(max(spent, 0.0))
     usual = [seconds for name, seconds in here.items() if not _rewrites(name)]
-    mean = sum(usual) / len(usual) if usual else MIGRATION_SECONDS
+    # Not the mean: one that has filled a large table says nothing of those that add a column.
+    typical = statistics.median(usual) if usual else MIGRATION_SECONDS
     guessed = [name for name in steps if name not in here]
     rewriting = database_bytes / REWRITE_PER_SECOND / len(REWRITING)
     seconds = sum(here[name] for name in steps if name in here)
-    seconds += sum(mean + (rewriting if _rewrites(name) else 0.0) for name in guessed)
+    seconds += sum(typical + (rewriting if _rewrites(name) else 0.0) for name in guessed)
     by_what = "a guess by their number and the size of the database"
     if not guessed:
         by_what = "as they took here before"
