@@ -66,6 +66,24 @@ def test_roles_pass_variables_that_exist(role):
     expect_none(variables.passed_problems(tasks(role), set().union(*VARIABLES.values())))
 
 
+@each_role
+def test_conditions_know_the_texts_true_and_false(role):
+    """They come from -e on the command line, and from surveys."""
+    known = {
+        name
+        for specs in SPECS.values()
+        for entry in specs.values()
+        for name, option in (entry.get("options") or {}).items()
+        if option.get("type") == "bool"
+    }
+    files = [
+        path
+        for folder in ("tasks", "vars", "templates")
+        for path in (CHECKOUT / f"roles/{role}").glob(f"{folder}/**/*.*")
+    ]
+    expect_none([line for path in files for line in variables.bare_bools(path.read_text(encoding="utf-8"), known)])
+
+
 @pytest.mark.parametrize("playbook", PLAYBOOKS)
 def test_playbooks_use_variables_that_exist(playbook):
     content = read(CHECKOUT / f"playbooks/{playbook}.yml")

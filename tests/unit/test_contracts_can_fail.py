@@ -67,6 +67,22 @@ def test_made_names(task, problems):
     assert len(variables.made_problems([task], "Returns V(catmaid_backup_result).")) == problems
 
 
+@pytest.mark.parametrize(
+    ("line", "problems"),
+    [
+        ("  when: catmaid_x", 1),
+        ("    - catmaid_x", 1),
+        ("  a: \"{{ 'b' if not catmaid_x else 'c' }}\"", 1),
+        ("  when: catmaid_x | bool and catmaid_other", 0),
+        ('  globals: "{{ catmaid_x }}"', 0),
+        ("  # or catmaid_x", 0),
+        ("  fail_msg: Or set catmaid_x.", 0),
+    ],
+)
+def test_bare_bools(line, problems):
+    assert len(variables.bare_bools(line, {"catmaid_x"})) == problems
+
+
 def test_passed_names():
     task = {"vars": {"catmaid_backup_jobs": 1, "__catmaid_x": 1, "ansible_python_interpreter": "x", "catmaid_typo": 1}}
     assert len(variables.passed_problems([task], {"catmaid_backup_jobs"})) == 1

@@ -11,6 +11,8 @@ from typing import Any
 from .house import mappings
 
 SHARED_AT_MOST = 29
+CONDITION = re.compile(r"\b(if|and|or|not)\b|\b(when|that): |^ +- catmaid_\w+$")
+PROSE = re.compile(r"^ *#|\b[sS]et catmaid_")  # comments, and messages that tell what to set
 
 
 def is_template(value: Any) -> bool:
@@ -117,4 +119,14 @@ def passed_problems(tasks: Any, known: set[str]) -> list[str]:
         f"{name}: is set by vars, but no role has it"
         for name in sorted(passed_names(tasks) - known)
         if not name.startswith(("__catmaid_", "ansible_"))
+    ]
+
+
+def bare_bools(text: str, bools: set[str]) -> list[str]:
+    """Return the lines with a condition that takes a bool as it is: from ``-e x=false`` and surveys it is a text."""
+    name = re.compile(rf"\b({'|'.join(sorted(bools))})\b(?! *(\| *bool|[:=]))")
+    return [
+        line.strip()
+        for line in text.splitlines()
+        if CONDITION.search(line) and name.search(line) and not PROSE.search(line)
     ]
