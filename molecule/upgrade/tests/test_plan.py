@@ -54,11 +54,12 @@ def test_a_release_is_prepared_and_rehearsed_while_the_old_one_serves(instances,
     assert not instances[0].host.run("ls -d /opt/catmaid/releases/*dev*").stdout
     result = play("upgrade", "--tags", "prepare", catmaid_version="dev")
     assert result.rc == 0, result.output
-    # Once more in the day, to know what will be; at night that counts, and forbids what takes too long.
-    rehearsed = {"catmaid_version": "dev", "catmaid_upgrade_rehearsal": True}
+    # Once more in the day, to know what will be; at night that counts, and forbids what takes too long. Texts are what
+    # the command line and surveys give.
+    rehearsed = {"catmaid_version": "dev", "catmaid_upgrade_rehearsal": "true"}
     again = play("upgrade", "--tags", "prepare", **rehearsed)
     assert again.rc == 0, again.output
-    night = play("upgrade", catmaid_upgrade_max_downtime=1, catmaid_upgrade_backup=False, **rehearsed)
+    night = play("upgrade", catmaid_upgrade_max_downtime="1", catmaid_upgrade_backup="false", **rehearsed)
     assert night.rc != 0
     for instance, before in zip(instances, since):
         assert predicted.changed(instance.name) and result.changed(instance.name)
