@@ -15,7 +15,7 @@ acceptance: ## The same on a real CATMAID (CATMAID_REPO=... CATMAID_FROM=... CAT
 	@: $${CATMAID_REPO:?say which CATMAID, see the beginning of tests/journey.py}
 	@tests/tools tests/journey.py
 
-bench: ## Measure backups, restores and upgrades on throw-away hosts, on a quiet machine (BENCH_IMAGES="trixie" BENCH_TREENODES="1000000", see bench/run.py)
+bench: ## Measure backups, restores, upgrades and the web site on throw-away hosts, on a quiet machine (BENCH_IMAGES="trixie" BENCH_TREENODES="1000000", see bench/run.py)
 	@tests/tools python -m bench.run
 
 test: ## Everything: lint, sanity, unit, integration, Molecule

@@ -29,12 +29,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench import backup_report, restore_report, upgrade_plays, upgrade_report
+from bench import backup_report, restore_report, upgrade_plays, upgrade_report, web_report
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "catmaid.admin" / "bench"
 # A job is a program on the host that prints a line of JSON for each run, and what to make of the lines.
-JOBS = {"backup": backup_report, "restore": restore_report, "upgrade": upgrade_report}
+JOBS = {"backup": backup_report, "restore": restore_report, "upgrade": upgrade_report, "web": web_report}
+# Those that want an instance on the host, with these variables
+SITES: dict[str, dict[str, Any]] = {"upgrade": {}, "web": web_report.SITE}
 FOLDER = "/opt/ansible_collections/catmaid/admin"
 ON_HOST = f"env --chdir={FOLDER} PYTHONPATH=/opt:{FOLDER} PYTHONPYCACHEPREFIX=/var/tmp/pycache python3"
 
@@ -65,9 +67,12 @@ def _measure(job: str, image: str, sizes: list[int], repetitions: str) -> list[d
         Path(folder).chmod(0o755)  # what the host sees of it is read by its service user
         try:
             ssh = _start(group, image, upgrade_plays.volumes(Path(folder)))
-            site = upgrade_plays.Site(Path(folder), ssh, ON_HOST) if job == "upgrade" else None
+            site = upgrade_plays.Site(Path(folder), ssh, ON_HOST, **SITES[job]) if job in SITES else None
             if site:
                 site.install()
+            if job == "web":  # what is asked for is no matter of the database
+                _say(f"{image}: web, {repetitions} rounds")
+                return [{"image": image, "treenodes": 0, **run} for run in _lines(ssh, job, 0, repetitions)]
             runs = []
             for size in sizes:
                 _say(f"{image}: a database with {size} treenodes")

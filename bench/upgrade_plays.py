@@ -36,12 +36,12 @@ Row = dict[str, Any]
 class Site:
     """The instance on its host, and who asks for its page."""
 
-    def __init__(self, folder: Path, ssh: list[str], on_host: str) -> None:
+    def __init__(self, folder: Path, ssh: list[str], on_host: str, **more: Any) -> None:
         self.ssh, self.on_host = ssh, on_host
         self.journey = Journey(folder)
         self.journey.ssh, self.journey.repository, self.journey.image = ssh, VOLUME, ssh[-1].partition("-")[2]
         self.journey.link_interpreters()
-        self.journey.write_site(ssh[2], catmaid_db_user=ROLE, catmaid_db_password=PASSWORD)
+        self.journey.write_site(ssh[2], catmaid_db_user=ROLE, catmaid_db_password=PASSWORD, **more)
 
     def call(self, command: str) -> Row:
         """Run a command of bench.upgrade on the host and return what it tells."""

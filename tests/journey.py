@@ -113,7 +113,7 @@ class Journey:
             self.on_host(f"ln -sf {shlex.quote(str(Path(python).parent.parent))}/lib/libpython*.so* /usr/local/lib/")
         self.on_host("ldconfig")
 
-    def write_site(self, ssh_config: str, **more: str) -> None:
+    def write_site(self, ssh_config: str, **more: object) -> None:
         """Write what a lab keeps: an inventory. And let Ansible find this checkout as the collection."""
         hosts = {f"catmaid-{self.image}": {"ansible_user": "root", "ansible_ssh_common_args": f"-F {ssh_config}"}}
         variables = {
