@@ -71,7 +71,7 @@ def plot(document: dict[str, Any], folder: Path) -> None:
 
 def _median(runs: Sequence[Row]) -> Row:
     row: Row = {key: runs[0][key] for key in ("image", "treenodes", "variant")}
-    row.update({field: round(median(run[field] for run in runs), 1) for field in FIELDS})
+    row.update({field: median(run[field] for run in runs) for field in FIELDS})
     row["least"] = {field: min(run[field] for run in runs) for field in FIELDS}
     row["most"] = {field: max(run[field] for run in runs) for field in FIELDS}
     return row
