@@ -149,11 +149,17 @@ def _children(parent: int) -> set[int]:
 
 def _takes_no_more(process: int) -> bool:
     """Tell whether one of nginx's processes has ended, or only ends what it has begun."""
+    title = _title(process)
+    return not title or "shutting down" in title
+
+
+def _title(process: int) -> str:
+    """Return what a process of nginx calls itself, nothing when it has ended."""
     try:
         with open(f"/proc/{process}/cmdline", encoding="utf-8", errors="replace") as file:
-            return "shutting down" in file.read()
+            return file.read().rstrip("\0 ")
     except OSError:
-        return True
+        return ""
 
 
 def _parent(process: str) -> int:
@@ -166,10 +172,11 @@ def _parent(process: str) -> int:
         return 0
 
 
-def least_open_files() -> int:
-    """Return how many files each process that serves may have open; as many as one likes when none does."""
-    limits = [_open_files(process) for process in _children(_master() or -1) if not _takes_no_more(process)]
-    return min(limits, default=sys.maxsize)
+def least_open_files() -> int | None:
+    """Return how many files each process that serves may have open; None when none does, or none is ready yet."""
+    # One that is not called so yet has not told the kernel yet how many it wants.
+    ready = [process for process in _children(_master() or -1) if _title(process) == "nginx: worker process"]
+    return min(map(_open_files, ready), default=None)
 
 
 def _open_files(process: int) -> int:

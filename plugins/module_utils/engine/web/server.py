@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -118,7 +119,8 @@ def activate(config_dir: str, wanted: Mapping[str, str] | None, *, check: bool =
         raise of_system("reading the numbers of nginx", error) from error
     after = with_numbers(before, wanted) if wanted else without_numbers(before)
     open_files = int((wanted or {}).get("worker_rlimit_nofile", 0))
-    if before == after and nginx.least_open_files() >= open_files:
+    least = nginx.least_open_files()
+    if before == after and (least is None or least >= open_files):
         return Outcome(False, path, before, after)
     nginx.rehearse(config_dir, {"nginx.conf": after}, "testing nginx's configuration with other numbers")
     if not check:
@@ -141,8 +143,10 @@ def _write(path: str, text: str, mode: int) -> None:
 
 def _prove(open_files: int) -> None:
     """Look whether the kernel has let nginx's processes open as many files as they should."""
-    least = nginx.least_open_files()
-    if least < open_files:
+    deadline = time.monotonic() + nginx.RELOADED_WITHIN
+    while (least := nginx.least_open_files()) is None and time.monotonic() < deadline:
+        time.sleep(nginx.PAUSE)
+    if least is not None and least < open_files:
         raise CatmaidError(
             "setting the numbers of nginx",
             f"its processes may open {least} files at once, not {open_files}",
