@@ -121,16 +121,16 @@ def statements(connection: Any, name: str, have: Properties, wanted: Properties,
             out.append(f"GRANT {entry.privilege} ON DATABASE {target} TO {_grantee(entry.grantee, connection)}{option}")
     if have.settings != wanted.settings:
         out.append(f"ALTER DATABASE {target} RESET ALL")
-        out += [f"ALTER DATABASE {target} SET {_setting(entry, connection)}" for entry in wanted.settings]
+        out += [f"ALTER DATABASE {target} SET {setting(entry, connection)}" for entry in wanted.settings]
     had = dict(have.role_settings)
     for role, settings in {**dict.fromkeys(had, ()), **dict(wanted.role_settings)}.items():
         if had.get(role, ()) != settings:
             who = f"ALTER ROLE {quoted(role, connection)} IN DATABASE {target}"
             out.append(f"{who} RESET ALL")
-            out += [f"{who} SET {_setting(entry, connection)}" for entry in settings]
+            out += [f"{who} SET {setting(entry, connection)}" for entry in settings]
     if have.comment != comment:
-        literal = sql.Literal(comment).as_string(connection) if comment else "NULL"
-        out.append(f"COMMENT ON DATABASE {target} IS {literal}")
+        text = literal(comment, connection) if comment else "NULL"
+        out.append(f"COMMENT ON DATABASE {target} IS {text}")
     if have.connection_limit != wanted.connection_limit:
         out.append(f"ALTER DATABASE {target} CONNECTION LIMIT {wanted.connection_limit}")
     return out
@@ -140,9 +140,14 @@ def _grantee(name: str, connection: Any) -> str:
     return quoted(name, connection) if name else "PUBLIC"
 
 
-def _setting(entry: str, connection: Any) -> str:
+def setting(entry: str, connection: Any) -> str:
+    """Return a setting, as the catalog writes it, as a part of a statement."""
     name, value = entry.split("=", 1)
     # A name may have a dot (an extension's or an application's own setting): each part is an identifier.
     identifier = ".".join(quoted(part, connection) for part in name.split("."))
-    literal = value if name.lower() in _LISTS else sql.Literal(value).as_string(connection)
-    return f"{identifier} TO {literal}"
+    return f"{identifier} TO {value if name.lower() in _LISTS else literal(value, connection)}"
+
+
+def literal(text: str, connection: Any) -> str:
+    """Return a text as SQL."""
+    return str(sql.Literal(text).as_string(connection))

@@ -1,0 +1,31 @@
+# Copyright (c) 2026, catmaid.admin contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""database_upkeep: fresh statistics, no dead rows, smaller indexes."""
+
+from __future__ import annotations
+
+from tests.integration.support import run_module, sql, value
+
+
+def test_vacuums_analyzes_and_reindexes(database: str) -> None:
+    # Every other page of the index is empty then, and a half of the rows is dead.
+    sql(database, "INSERT INTO treenode (x) SELECT n FROM generate_series(1, 20000) n")
+    sql(database, "DELETE FROM treenode WHERE id % 10 <> 0")
+    sql(database, "SELECT pg_stat_force_next_flush()")
+    predicted = run_module("database_upkeep", check=True, login_db=database)
+    assert predicted.changed
+    assert "after" not in predicted.result
+    assert value(database, "SELECT count(*) FROM pg_stats WHERE tablename = 'treenode_edge'") == "0"
+
+    done = run_module("database_upkeep", login_db=database, reindex=True, jobs=2).result
+    assert done["before"]["index_bytes"] > done["after"]["index_bytes"]
+    assert done["after"]["never_analyzed"] == 0
+    assert done["after"]["invalid"] == []
+    assert value(database, "SELECT count(*) > 0 FROM pg_stats WHERE tablename = 'treenode_edge'") == "t"
+    assert value(database, "SELECT reltuples FROM pg_class WHERE oid = 'treenode'::regclass") == "2200"
+
+    alone = run_module("database_upkeep", login_db=database, vacuum=False, reindex=True, jobs=1)
+    assert alone.changed
+    assert not run_module("database_upkeep", login_db=database, vacuum=False).changed
+    assert "does not exist" in run_module("database_upkeep", login_db=f"{database} none").error
