@@ -47,8 +47,46 @@ options:
   settings:
     description:
       - Settings by their names. A value is a text or number, or a dictionary of C(value) and C(reason).
-      - Needed with O(state=present).
+      - With O(budget), an empty value leaves out what is advised.
     type: dict
+    default: {}
+  budget:
+    description:
+      - Take what is not in O(settings) from a memory budget for the host, with what suits CATMAID and the server's
+        version.
+      - A conflict in it, also one of your own values with the others, is an error with its explanation when it does
+        harm.
+    type: dict
+    suboptions:
+      memory:
+        description: Memory of the server's host, such as V(64GB). Empty means that of this host.
+        type: str
+        default: ""
+      cores:
+        description: Its cores. V(0) means those of this host.
+        type: int
+        default: 0
+      disk:
+        description: What the data are on. V(auto) asks the kernel, and takes what cannot tell for an SSD.
+        type: str
+        default: auto
+        choices: [auto, ssd, hdd]
+      parts:
+        description: What runs on the same host.
+        type: list
+        elements: str
+        default: [database, application, web]
+        choices: [database, application, web]
+      demands:
+        description:
+          - What is asked of the host, in numbers. C(workers) and C(threads) of the application, C(worker_bytes) of
+            memory for each worker, C(companions) such as Celery's worker, C(other_connections), and C(clients) at once.
+        type: dict
+        default: {}
+  statements:
+    description: Whether to load C(pg_stat_statements) beside the libraries that are loaded already.
+    type: bool
+    default: false
   restart:
     description: Whether the server may be restarted. It is restarted only when a setting of the file waits for it.
     type: bool
@@ -132,7 +170,7 @@ pending_restart:
   type: list
   elements: str
 conflicts:
-  description: What others say otherwise.
+  description: What others say otherwise, and what does not go together and does no harm.
   returned: success
   type: list
   elements: str
@@ -146,12 +184,24 @@ restarted:
   type: bool
 """
 
+from dataclasses import fields, replace
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.catmaid.admin.plugins.module_utils import _ansible
-from ansible_collections.catmaid.admin.plugins.module_utils.engine.postgres import dropin
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.errors import CatmaidError
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.postgres import dropin, unsettled
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.postgres.server import Server
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.tuning import database, model
 
+PARTS = ["database", "application", "web"]
+BUDGET = {
+    "memory": {"type": "str", "default": ""},
+    "cores": {"type": "int", "default": 0},
+    "disk": {"type": "str", "default": "auto", "choices": ["auto", "ssd", "hdd"]},
+    "parts": {"type": "list", "elements": "str", "default": PARTS, "choices": PARTS},
+    "demands": {"type": "dict", "default": {}},
+}
 ELSEWHERE = "The server runs on another host, and its files cannot be reached from here: put the content there by hand."
 
 
@@ -162,11 +212,12 @@ def main() -> None:
             **_ansible.lock_argument_spec(),
             "name": {"type": "str", "default": "zz-catmaid"},
             "state": {"type": "str", "default": "present", "choices": ["present", "absent"]},
-            "settings": {"type": "dict"},
+            "settings": {"type": "dict", "default": {}},
+            "budget": {"type": "dict", "options": BUDGET},
+            "statements": {"type": "bool", "default": False},
             "restart": {"type": "bool", "default": False},
             "state_dir": {"type": "path", "default": "/var/lib/catmaid"},
         },
-        required_if=[("state", "present", ["settings"])],
         supports_check_mode=True,
     )
     restarts = module.params["restart"]
@@ -176,15 +227,19 @@ def main() -> None:
 
 def work(module: AnsibleModule) -> dict[str, Any]:
     params = module.params
+    server = _ansible.server(params)
+    recovered = unsettled.recover(server, params["state_dir"], check=module.check_mode)
+    advice = advised(server, params) if params["state"] == "present" else None
     request = dropin.Request(
-        server=_ansible.server(params),
+        server=server,
         name=params["name"],
-        wanted=wanted(params["settings"]) if params["state"] == "present" else None,
+        wanted=advice.wanted if advice else None,
         restart=params["restart"],
         state_dir=params["state_dir"],
     )
-    outcome = dropin.activate(request, check=module.check_mode)
-    for text in [*outcome.conflicts, *filter(None, [outcome.recovered])]:
+    outcome = dropin.activate(request, check=module.check_mode, recovered=recovered)
+    warnings = advice.warnings if advice else []
+    for text in [*warnings, *outcome.conflicts, *filter(None, [outcome.recovered])]:
         module.warn(text)
     if not outcome.local:
         module.warn(ELSEWHERE)
@@ -196,7 +251,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         "content": outcome.after,
         "settings": outcome.settings,
         "pending_restart": outcome.waiting,
-        "conflicts": outcome.conflicts,
+        "conflicts": [*warnings, *outcome.conflicts],
         "reloaded": outcome.reloaded,
         "restarted": outcome.restarted,
         "diff": {
@@ -208,14 +263,39 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     }
 
 
-def wanted(settings: dict[str, Any]) -> tuple[dropin.Wanted, ...]:
-    """Return the settings of the option."""
-    found = []
-    for name, told in settings.items():
-        value, reason = (told.get("value"), told.get("reason", "")) if isinstance(told, dict) else (told, "")
-        text = ("on" if value else "off") if isinstance(value, bool) else str(value)
-        found.append(dropin.Wanted(str(name), text, str(reason)))
-    return tuple(found)
+def advised(server: Server, params: dict[str, Any]) -> database.Advice:
+    """Return what the options ask for, with the reasons of those who ask."""
+    own, reasons = {}, {}
+    for name, told in params["settings"].items():
+        own[name] = told.get("value") if isinstance(told, dict) else told
+        reasons[name] = told.get("reason", "") if isinstance(told, dict) else ""
+    present = database.ask(server, f"{params['name']}.conf")
+    asked = params["budget"]
+    if asked is None:
+        found = database.own_alone(own, present, statements=params["statements"])
+    elif not present.config_file and not (asked["memory"] and asked["cores"]):
+        raise CatmaidError("planning its memory", "the server is on another host", "Say memory and cores of that host.")
+    else:
+        found = database.advise(host(asked, present), demands(asked), own, present, statements=params["statements"])
+    wanted = (replace(one, reason=reasons.get(one.name) or one.reason) for one in found.wanted)
+    return replace(found, wanted=tuple(wanted))
+
+
+def host(asked: dict[str, Any], present: database.Present) -> model.Host:
+    """Return the server's host."""
+    memory = model.bytes_of("memory", asked["memory"]) if asked["memory"] else 0
+    kind = asked["disk"].replace("auto", "")
+    data = present.settings["data_directory"].value if "data_directory" in present.settings else "/"
+    return database.this_host(memory, asked["cores"], kind, tuple(asked["parts"]), data)
+
+
+def demands(asked: dict[str, Any]) -> model.Demands:
+    """Return what is asked of it."""
+    known = {one.name for one in fields(model.Demands)}
+    unknown = sorted(set(asked["demands"]) - known)
+    if unknown:
+        raise CatmaidError("planning its memory", f"demands has no {', '.join(unknown)}", f"It has {sorted(known)}.")
+    return model.Demands(**{name: int(value) for name, value in asked["demands"].items()})
 
 
 if __name__ == "__main__":

@@ -241,6 +241,33 @@ def test_what_others_say_otherwise_is_told_and_stays(
         cluster.sql("postgres", "ALTER ROLE postgres RESET ALL")
 
 
+def test_a_budget_is_applied_with_reasons_and_the_users_values(
+    cluster: Cluster, folder: Path, change: Callable[..., Run]
+) -> None:
+    """All that is advised is known to this version, and a start of the server takes it."""
+    host = {"memory": "2GB", "cores": 2, "disk": "hdd", "demands": {"workers": 2}}
+    own = {"work_mem": {"value": "1MB", "reason": "We know"}, "default_statistics_target": "", "geqo": False}
+    assert change(own, budget=host, statements=True, check=True).changed
+    done = change(own, budget=host, statements=True, restart=True)
+    assert done.result["conflicts"] == []
+    rows = {one["name"]: one for one in done.result["settings"]}
+    assert all(one["reason"] and one["after"] for one in rows.values())
+    assert {one["source"].rsplit(":", 1)[0] for one in rows.values()} == {f"configuration file {folder / FILE}"}
+    assert "default_statistics_target" not in rows
+    assert (rows["work_mem"]["after"], rows["work_mem"]["reason"]) == ("1MB", "We know")
+    assert rows["shared_buffers"]["before"] == "128MB"
+    assert (rows["random_page_cost"]["after"], rows["geqo"]["after"]) == ("4", "off")
+    assert cluster.sql("postgres", "SHOW shared_preload_libraries") == [["pg_stat_statements"]]
+    cluster.sql("postgres", "CREATE EXTENSION pg_stat_statements; SELECT * FROM pg_stat_statements LIMIT 1")
+    cluster.sql("postgres", "DROP EXTENSION pg_stat_statements")
+    assert not change(own, budget=host, statements=True, restart=True).changed
+    too_much = change({"work_mem": "1GB"}, budget=host).error
+    assert "the kernel ends the database" in too_much
+    assert "work_mem, max_connections" in too_much
+    assert "demands has no wrokers" in change({}, budget={**host, "demands": {"wrokers": 2}}).error
+    assert change(state="absent", restart=True).changed
+
+
 def test_logins_that_may_not(cluster: Cluster, change: Callable[..., Run], managed: str) -> None:
     """A role that is no superuser, and may be the only one of a managed server, cannot; the file's text helps."""
     done = change({"work_mem": "12MB"}, **cluster.login)
@@ -248,6 +275,9 @@ def test_logins_that_may_not(cluster: Cluster, change: Callable[..., Run], manag
     assert not done.result["local"]
     assert "work_mem = '12MB'" in done.result["content"]
     assert "another host" in str(done.result["warnings"])
+    assert "Say memory and cores" in change({}, budget={}, **cluster.login).error
+    there = change({}, budget={"memory": "64GB", "cores": 8, "parts": ["database"]}, **cluster.login)
+    assert "shared_buffers = '15" in there.result["content"]
     wrong = change({"work_mem": "12MB"}, **{**cluster.login, "login_password": "wr0ng secret"})
     assert "password authentication failed" in wrong.error
     assert "wr0ng secret" not in wrong.output

@@ -98,9 +98,11 @@ def render(wanted: Sequence[Wanted]) -> str:
     return "\n".join(out) + "\n"
 
 
-def activate(request: Request, *, check: bool = False) -> Outcome:
-    """Give the server these settings, by a reload, and by a restart where it takes one and is allowed."""
-    recovered = unsettled.recover(request.server, request.state_dir, check=check)
+def activate(request: Request, *, check: bool = False, recovered: str = "") -> Outcome:
+    """Give the server these settings, by a reload, and by a restart where it takes one and is allowed.
+
+    ``recovered`` is what had to be done before, so that the server can be asked at all.
+    """
     found = clusters.find(request.server)
     text = None if request.wanted is None else render(request.wanted)
     if found is None:
@@ -248,7 +250,9 @@ def _reload(work: _Work) -> None:
     """Let the server read its files, and return when it has."""
     doing, database = "reloading PostgreSQL", maintenance_database(work.server)
     with work.server.connect(database, autocommit=True) as connection, connection.cursor() as cursor:
-        wrong = [line for line in settings.lines(connection) if line.error and line.error != settings.NOT_APPLIED]
+        wrong = [
+            line for line in settings.lines(connection) if line.error and not settings.NOT_YET.fullmatch(line.error)
+        ]
         if wrong:
             told = "; ".join(f"{line.error}: {line.name} in {line.place}" for line in wrong)
             raise CatmaidError(doing, told)

@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-z0-9_$]*)*")
-NOT_APPLIED = "setting could not be applied"  # what a server says of a value that waits for its restart
+# What a server says of a value that waits for its restart, and of one that is gone and does
+NOT_YET = re.compile(r"setting could not be applied|parameter .* cannot be changed without restarting the server")
 TRUE, FALSE = ("on", "true", "yes", "1"), ("off", "false", "no", "0")
 BYTES = {"B": 1, "kB": 1024, "MB": 1024**2, "GB": 1024**3, "TB": 1024**4}
 MICROSECONDS = {"us": 1, "ms": 1000, "s": 10**6, "min": 60 * 10**6, "h": 3600 * 10**6, "d": 86400 * 10**6}
@@ -32,6 +34,7 @@ class Setting:
     source: str
     file: str
     line: int
+    choices: tuple[str, ...] = ()
 
     @property
     def needs_restart(self) -> bool:
@@ -67,11 +70,11 @@ def read(connection: Any, names: Collection[str]) -> dict[str, Setting]:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT name, coalesce(setting, ''), coalesce(current_setting(name, true), ''), coalesce(unit, ''),"
-            " vartype, context, source, coalesce(sourcefile, ''), coalesce(sourceline, 0)"
-            " FROM pg_settings WHERE lower(name) = ANY(%s)",
+            " vartype, context, source, coalesce(sourcefile, ''), coalesce(sourceline, 0),"
+            " coalesce(enumvals, '{}') FROM pg_settings WHERE lower(name) = ANY(%s)",
             (list(by_name),),
         )
-        return {by_name[row[0].lower()]: Setting(*row) for row in cursor.fetchall()}
+        return {by_name[row[0].lower()]: Setting(*row[:9], choices=tuple(row[9])) for row in cursor.fetchall()}
 
 
 def lines(connection: Any) -> list[Line]:
@@ -82,6 +85,12 @@ def lines(connection: Any) -> list[Line]:
             " coalesce(error, '') FROM pg_file_settings ORDER BY seqno"
         )
         return [Line(*row) for row in cursor.fetchall()]
+
+
+def of_others(connection: Any, name: str) -> dict[str, str]:
+    """Return what the server's files say, all but one that is called ``name``."""
+    told = lines(connection)
+    return {line.name.lower(): line.value for line in told if line.name and os.path.basename(line.file) != name}
 
 
 def is_name(text: str) -> bool:
