@@ -74,7 +74,12 @@ def read(connection: Any, names: Collection[str]) -> dict[str, Setting]:
             " coalesce(enumvals, '{}') FROM pg_settings WHERE lower(name) = ANY(%s)",
             (list(by_name),),
         )
-        return {by_name[row[0].lower()]: Setting(*row[:9], choices=tuple(row[9])) for row in cursor.fetchall()}
+        return {by_name[row[0].lower()]: _of(row) for row in cursor.fetchall()}
+
+
+def _of(row: tuple[Any, ...]) -> Setting:
+    values = [*row[:-1], tuple(row[-1])]
+    return Setting(*values)
 
 
 def lines(connection: Any) -> list[Line]:
