@@ -29,12 +29,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench import backup_report, restore_report, upgrade_plays, upgrade_report, web_report
+from bench import backup_report, restore_report, tuning_report, upgrade_plays, upgrade_report, web_report
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "catmaid.admin" / "bench"
 # A job is a program on the host that prints a line of JSON for each run, and what to make of the lines.
-JOBS = {"backup": backup_report, "restore": restore_report, "upgrade": upgrade_report, "web": web_report}
+JOBS = {
+    "backup": backup_report,
+    "restore": restore_report,
+    "upgrade": upgrade_report,
+    "web": web_report,
+    "tuning": tuning_report,
+}
 # Those that want an instance on the host, with these variables
 SITES: dict[str, dict[str, Any]] = {"upgrade": {}, "web": web_report.SITE}
 FOLDER = "/opt/ansible_collections/catmaid/admin"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 # As in converge.yml
 SMALL = {
-    "catmaid_postgres_tuning_memory": "1GB",
+    "catmaid_postgres_tuning_memory": "2GB",
     "catmaid_postgres_tuning_cores": 2,
     "catmaid_postgres_tuning_demands": {"workers": 2, "clients": 10},
     "catmaid_postgres_tuning_statements": True,
@@ -36,8 +36,8 @@ def test_the_server_has_what_was_advised(instances):
         assert instance.sql("SHOW jit_above_cost") == "1e+06"
         assert instance.sql("SHOW shared_preload_libraries") == "pg_stat_statements"
         assert instance.sql("SELECT count(*) FROM pg_settings WHERE pending_restart") == "0"
-        # A quarter of less than 1 GB
-        assert 32 <= int(instance.sql("SELECT setting::int / 128 FROM pg_settings WHERE name = 'shared_buffers'")) < 256
+        # A quarter of less than 2 GB
+        assert 128 < int(instance.sql("SELECT setting::int / 128 FROM pg_settings WHERE name = 'shared_buffers'")) < 512
 
 
 def test_role_tables_and_columns_have_theirs(instances):
