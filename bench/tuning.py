@@ -22,8 +22,9 @@ from typing import Any
 
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.postgres import attached, attaching, dropin
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.postgres.server import Server
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.tuning import budget
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.tuning import database as advice
-from ansible_collections.catmaid.admin.plugins.module_utils.engine.tuning.model import GB, Demands, Host
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.tuning.model import DATABASE, GB, Demands, Host
 
 from bench import meter
 from tests.integration import double_fixtures as double
@@ -103,8 +104,9 @@ def tune(variant: str, database: str) -> None:
     if variant == "seed":
         wanted = SEED
     if variant == "ours":
-        present = advice.ask(server, f"{FILE}.conf")
-        wanted = advice.advise(HOST, Demands(), {}, present).wanted
+        plan = budget.plan(HOST, Demands(workers=2)).of(DATABASE).values()
+        values = [dropin.Wanted(one.name, one.text, one.reason) for one in plan]
+        wanted = advice.advise(values, advice.ask(server, f"{FILE}.conf"))
         inside = tuple(_tables())
     # All three have waited for a restart.
     dropin.activate(dropin.Request(server, FILE, wanted, restart=False, state_dir=STATE))

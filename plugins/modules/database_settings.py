@@ -87,7 +87,7 @@ options:
   state_dir:
     description: Folder in which it is kept what was there before.
     type: path
-    default: /var/lib/catmaid
+    default: /var/lib/catmaid/tuning
 requirements:
   - psycopg2
 seealso:
@@ -174,7 +174,7 @@ def main() -> None:
             "roles": {"type": "list", "elements": "dict", "default": [], "options": role},
             "tables": {"type": "list", "elements": "dict", "default": [], "options": table},
             "analyze": {"type": "bool", "default": True},
-            "state_dir": {"type": "path", "default": "/var/lib/catmaid"},
+            "state_dir": {"type": "path", "default": "/var/lib/catmaid/tuning"},
         },
         supports_check_mode=True,
     )

@@ -47,42 +47,20 @@ options:
   settings:
     description:
       - Settings by their names. A value is a text or number, or a dictionary of C(value) and C(reason).
-      - With O(budget), an empty value leaves out what is advised.
     type: dict
     default: {}
-  budget:
+  plan:
     description:
-      - Take what is not in O(settings) from a memory budget for the host, with what suits CATMAID and the server's
-        version.
-      - A conflict in it, also one of your own values with the others, is an error with its explanation when it does
-        harm.
-    type: dict
-    suboptions:
-      memory:
-        description: Memory of the server's host, such as V(64GB). Empty means that of this host.
-        type: str
-        default: ""
-      cores:
-        description: Its cores. V(0) means those of this host.
-        type: int
-        default: 0
-      disk:
-        description: What the data are on. V(auto) asks the kernel, and takes what cannot tell for an SSD.
-        type: str
-        default: auto
-        choices: [auto, ssd, hdd]
-      parts:
-        description: What runs on the same host.
-        type: list
-        elements: str
-        default: [database, application, web]
-        choices: [database, application, web]
-      demands:
-        description:
-          - What is asked of the host, in numbers. C(workers) and C(threads) of the application, C(worker_bytes) of
-            memory for each worker, C(companions) such as Celery's worker, C(other_connections), and C(clients) at once.
-        type: dict
-        default: {}
+      - Values that M(catmaid.admin.tuning_plan) has returned. With them come others that suit CATMAID and the server's
+        version. Those in O(settings) count more.
+      - What others have set higher already, such as C(max_connections), is not lowered.
+    type: list
+    elements: dict
+  leave_out:
+    description: Names that are not set, whatever the plan says.
+    type: list
+    elements: str
+    default: []
   statements:
     description: Whether to load C(pg_stat_statements) beside the libraries that are loaded already.
     type: bool
@@ -94,7 +72,7 @@ options:
   state_dir:
     description: Folder in which the file that the server started with last is kept until it has started with the new.
     type: path
-    default: /var/lib/catmaid
+    default: /var/lib/catmaid/tuning
 requirements:
   - psycopg2
 notes:
@@ -102,6 +80,7 @@ notes:
     and returns the text of the file in RV(content).
 seealso:
   - module: catmaid.admin.database_settings
+  - module: catmaid.admin.tuning_plan
 """
 
 EXAMPLES = r"""
@@ -170,7 +149,7 @@ pending_restart:
   type: list
   elements: str
 conflicts:
-  description: What others say otherwise, and what does not go together and does no harm.
+  description: What others say otherwise.
   returned: success
   type: list
   elements: str
@@ -184,24 +163,15 @@ restarted:
   type: bool
 """
 
-from dataclasses import fields, replace
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.catmaid.admin.plugins.module_utils import _ansible
-from ansible_collections.catmaid.admin.plugins.module_utils.engine.errors import CatmaidError
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.postgres import dropin, unsettled
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.postgres.server import Server
-from ansible_collections.catmaid.admin.plugins.module_utils.engine.tuning import database, model
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.tuning import database
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.tuning.model import DATABASE
 
-PARTS = ["database", "application", "web"]
-BUDGET = {
-    "memory": {"type": "str", "default": ""},
-    "cores": {"type": "int", "default": 0},
-    "disk": {"type": "str", "default": "auto", "choices": ["auto", "ssd", "hdd"]},
-    "parts": {"type": "list", "elements": "str", "default": PARTS, "choices": PARTS},
-    "demands": {"type": "dict", "default": {}},
-}
 ELSEWHERE = "The server runs on another host, and its files cannot be reached from here: put the content there by hand."
 
 
@@ -213,10 +183,11 @@ def main() -> None:
             "name": {"type": "str", "default": "zz-catmaid"},
             "state": {"type": "str", "default": "present", "choices": ["present", "absent"]},
             "settings": {"type": "dict", "default": {}},
-            "budget": {"type": "dict", "options": BUDGET},
+            "plan": {"type": "list", "elements": "dict"},
+            "leave_out": {"type": "list", "elements": "str", "default": []},
             "statements": {"type": "bool", "default": False},
             "restart": {"type": "bool", "default": False},
-            "state_dir": {"type": "path", "default": "/var/lib/catmaid"},
+            "state_dir": {"type": "path", "default": "/var/lib/catmaid/tuning"},
         },
         supports_check_mode=True,
     )
@@ -229,17 +200,15 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     params = module.params
     server = _ansible.server(params)
     recovered = unsettled.recover(server, params["state_dir"], check=module.check_mode)
-    advice = advised(server, params) if params["state"] == "present" else None
     request = dropin.Request(
         server=server,
         name=params["name"],
-        wanted=advice.wanted if advice else None,
+        wanted=wanted(server, params) if params["state"] == "present" else None,
         restart=params["restart"],
         state_dir=params["state_dir"],
     )
     outcome = dropin.activate(request, check=module.check_mode, recovered=recovered)
-    warnings = advice.warnings if advice else []
-    for text in [*warnings, *outcome.conflicts, *filter(None, [outcome.recovered])]:
+    for text in [*outcome.conflicts, *filter(None, [outcome.recovered])]:
         module.warn(text)
     if not outcome.local:
         module.warn(ELSEWHERE)
@@ -251,7 +220,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         "content": outcome.after,
         "settings": outcome.settings,
         "pending_restart": outcome.waiting,
-        "conflicts": [*warnings, *outcome.conflicts],
+        "conflicts": outcome.conflicts,
         "reloaded": outcome.reloaded,
         "restarted": outcome.restarted,
         "diff": {
@@ -263,39 +232,21 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     }
 
 
-def advised(server: Server, params: dict[str, Any]) -> database.Advice:
+def wanted(server: Server, params: dict[str, Any]) -> tuple[dropin.Wanted, ...]:
     """Return what the options ask for, with the reasons of those who ask."""
-    own, reasons = {}, {}
-    for name, told in params["settings"].items():
-        own[name] = told.get("value") if isinstance(told, dict) else told
-        reasons[name] = told.get("reason", "") if isinstance(told, dict) else ""
     present = database.ask(server, f"{params['name']}.conf")
-    asked = params["budget"]
-    if asked is None:
-        found = database.own_alone(own, present, statements=params["statements"])
-    elif not present.config_file and not (asked["memory"] and asked["cores"]):
-        raise CatmaidError("planning its memory", "the server is on another host", "Say memory and cores of that host.")
-    else:
-        found = database.advise(host(asked, present), demands(asked), own, present, statements=params["statements"])
-    wanted = (replace(one, reason=reasons.get(one.name) or one.reason) for one in found.wanted)
-    return replace(found, wanted=tuple(wanted))
-
-
-def host(asked: dict[str, Any], present: database.Present) -> model.Host:
-    """Return the server's host."""
-    memory = model.bytes_of("memory", asked["memory"]) if asked["memory"] else 0
-    kind = asked["disk"].replace("auto", "")
-    data = present.settings["data_directory"].value if "data_directory" in present.settings else "/"
-    return database.this_host(memory, asked["cores"], kind, tuple(asked["parts"]), data)
-
-
-def demands(asked: dict[str, Any]) -> model.Demands:
-    """Return what is asked of it."""
-    known = {one.name for one in fields(model.Demands)}
-    unknown = sorted(set(asked["demands"]) - known)
-    if unknown:
-        raise CatmaidError("planning its memory", f"demands has no {', '.join(unknown)}", f"It has {sorted(known)}.")
-    return model.Demands(**{name: int(value) for name, value in asked["demands"].items()})
+    found: dict[str, dropin.Wanted] = {}
+    if params["plan"] is not None:
+        rows = [row for row in params["plan"] if row["part"] == DATABASE]
+        plan = [dropin.Wanted(row["name"], row["text"], f"{row['reason']} ({row['source']})") for row in rows]
+        found = {one.name: one for one in database.advise(plan, present)}
+    for name, told in params["settings"].items():
+        value, reason = (told["value"], told.get("reason", "")) if isinstance(told, dict) else (told, "")
+        text = ("on" if value else "off") if isinstance(value, bool) else str(value)
+        known = found.get(name)
+        found[name] = dropin.Wanted(name, text, reason or (known.reason if known else "as wanted"))
+    kept = [one for name, one in found.items() if name not in params["leave_out"]]
+    return database.with_statements(kept, present) if params["statements"] else tuple(kept)
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ def change(database: str, tmp_path: Path) -> Callable[..., Run]:
     """A function that runs the module on the database."""
 
     def run(**args: Any) -> Run:
-        return run_module("database_settings", diff=True, login_db=database, state_dir=str(tmp_path), **args)
+        return run_module("database_settings", diff=True, login_db=database, state_dir=str(tmp_path / "state"), **args)
 
     return run
 
@@ -129,7 +129,7 @@ def test_a_database_that_is_not_there_yet(role: str, unused: Callable[[], str], 
     done = run_module(
         "database_settings",
         login_db=unused(),
-        state_dir=str(tmp_path),
+        state_dir=str(tmp_path / "state"),
         roles=[{"role": role, "settings": {"work_mem": "9MB"}}],
         tables=[{"table": "treenode", "statistics": {"x": 3000}}],
         analyze=False,

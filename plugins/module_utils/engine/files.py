@@ -60,6 +60,12 @@ def write_json(path: str, value: Any, mode: int = 0o600) -> None:
     write_atomically(path, json.dumps(value, indent=2, sort_keys=True) + "\n", mode)
 
 
+def remove_if_empty(path: str) -> None:
+    """Remove a folder in which nothing is kept any more."""
+    with contextlib.suppress(OSError):
+        os.rmdir(path)
+
+
 def sync_folder(path: str) -> None:
     """Make names created or renamed in ``path`` survive a power cut."""
     handle = os.open(path, os.O_RDONLY)

@@ -43,7 +43,7 @@ class Request:
     server: Server
     database: str
     wanted: tuple[Wanted, ...]
-    state_dir: str = "/var/lib/catmaid"
+    state_dir: str = "/var/lib/catmaid/tuning"
     analyze: bool = True
 
 
@@ -168,6 +168,7 @@ def _save(path: str, kept: dict[Place, _Kept]) -> None:
         if not rows:
             if os.path.exists(path):
                 os.unlink(path)
+                files.remove_if_empty(os.path.dirname(path))
         elif _load(path) != kept:
             os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
             files.write_json(path, {"settings": rows})

@@ -50,7 +50,7 @@ class Request:
     name: str
     wanted: tuple[Wanted, ...] | None
     restart: bool = False
-    state_dir: str = "/var/lib/catmaid"
+    state_dir: str = "/var/lib/catmaid/tuning"
 
 
 @dataclass

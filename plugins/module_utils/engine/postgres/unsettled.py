@@ -50,6 +50,7 @@ class Note:
         """Forget it: the server has started with what there is now."""
         if os.path.exists(self.path):
             os.unlink(self.path)
+            files.remove_if_empty(os.path.dirname(self.path))
 
 
 def recover(server: Server, state_dir: str, *, check: bool) -> str:
@@ -68,7 +69,7 @@ def recover(server: Server, state_dir: str, *, check: bool) -> str:
             continue
         _put_back(content)
         clusters.restart(found, server)
-        os.unlink(Note(state_dir, content["path"]).path)
+        Note(state_dir, content["path"]).drop()
         return f"A run before this one ended while the server restarted. {content['path']} is as it was before that."
     raise failure
 
