@@ -53,6 +53,11 @@ _value:
       description: Requirement that setuptools has to meet.
       type: str
       sample: setuptools<58
+    pins:
+      description: What the requirements of the release leave open, and must not be newer.
+      type: list
+      elements: str
+      sample: [importlib-metadata<5]
     build_requirements:
       description: What to install before the requirements of the release.
       type: list

@@ -32,14 +32,17 @@ class Facts:
     setuptools: str
     postgresql_min: int
     statistics_command: str
+    pins: tuple[str, ...] = ()
 
 
+# On Python 3.7 celery 5.1.2 takes any importlib-metadata, and has to have one before 5.
+_METADATA = ("importlib-metadata<5",)
 # celery 4.4.7 and 5.1.2 have metadata that pip 24.1 refuses; some source packages need the 2to3 of old setuptools.
 _OLD_PIP, _OLD_SETUPTOOLS = "pip<24.1", "setuptools<58"
 _KNOWN = {
     "2019": Facts("3.6", "3.7", _OLD_PIP, _OLD_SETUPTOOLS, 10, STATISTICS_COMMANDS[1]),
     "2020": Facts("3.6", "3.7", _OLD_PIP, _OLD_SETUPTOOLS, 11, STATISTICS_COMMANDS[0]),
-    "2021": Facts("3.6", "3.9", _OLD_PIP, _OLD_SETUPTOOLS, 12, STATISTICS_COMMANDS[0]),
+    "2021": Facts("3.6", "3.9", _OLD_PIP, _OLD_SETUPTOOLS, 12, STATISTICS_COMMANDS[0], _METADATA),
     "development": Facts("3.8", "3.10", _OLD_PIP, _OLD_SETUPTOOLS, 13, STATISTICS_COMMANDS[0]),
     "later": Facts("3.8", "", "pip", "setuptools", 13, STATISTICS_COMMANDS[0]),
 }
@@ -76,6 +79,6 @@ def as_dict(describe: str) -> dict[str, Any]:
     known = facts(describe)
     return {
         **asdict(known),
-        "build_requirements": [known.pip, known.setuptools, "wheel"],
+        "build_requirements": [known.pip, known.setuptools, "wheel", *known.pins],
         "wsgi_requirements": ["gunicorn>=20.1"],
     }
