@@ -18,6 +18,7 @@ HOST = "catmaid-trixie"
 SET = "catmaid.admin.sysctl_tuning : Set the kernel"
 TILED = "catmaid.admin.tile_storage : Let reading tiles write nothing"
 COMPARED = "catmaid.admin.tile_storage : Verify | Compare folders of tiles"
+SSSD = "catmaid.admin.ldap_cache : Sssd | Let it keep answers and passwords"
 TILES = "/srv/disk-of-tiles"
 OURS, LATER = "/etc/sysctl.d/60-catmaid.conf", "/etc/sysctl.d/99-lab.conf"
 MACHINE = Path.home() / ".cache/catmaid.admin/hosts" / os.environ["CATMAID_HOSTS"] / "kernel"
@@ -27,6 +28,11 @@ WANTED = {"vm.swappiness": "10", "vm.dirty_background_bytes": "268435456", "vm.d
 @pytest.fixture(scope="module")
 def host(instances):
     return instances[1]
+
+
+def asked_by(host, source: str) -> None:
+    """Let users of a host be looked up in the directory, by nslcd (ldap) or by sssd (sss)."""
+    host.run(f"sed -i -E 's/^(passwd|group):.*/\\1: files {source}/' /etc/nsswitch.conf")
 
 
 @pytest.fixture
@@ -123,17 +129,25 @@ def test_a_check_writes_the_advice(host, tune, tmp_path):
     assert '<div class="bar"' in (tmp_path / f"{HOST}.html").read_text()
 
 
-def test_where_the_kernel_is_not_the_hosts_own_that_is_said(sealed, tune):
+def test_other_roles_do_theirs_where_the_kernel_is_not_the_hosts_own(sealed, tune):
     before = sealed.run("cat /etc/fstab")
     wanted = {"vm.swappiness": 11}
     possible = {
         "catmaid_sysctl_tuning_settings": wanted,
         "catmaid_sysctl_tuning_where_possible": True,
         "catmaid_tile_storage_paths": [{"path": TILES}],
+        "catmaid_ldap_cache_enabled": True,
     }
+    asked_by(sealed, "ldap")
     assert TILED in tune(on=sealed.name, **possible).changed(sealed.name)
     assert "vm.swappiness" not in sealed.run(f"cat {OURS} || true")
     assert "noatime" in sealed.run(f"findmnt -no OPTIONS {TILES}")
+    sealed.run("getent passwd ann && systemctl stop slapd && getent passwd ann")  # nscd has kept it
+    asked_by(sealed, "sss")
+    again = tune(on=sealed.name, **possible, catmaid_ldap_cache_seconds=7200)
+    assert again.rc == 0
+    assert SSSD in again.changed(sealed.name)
+    assert "[domain/lab]\ncache_credentials = true\nentry_cache_timeout = 7200" in sealed.run("cat /etc/sssd/conf.d/*")
     sealed.run(f"mount -o remount,strictatime {TILES}")
     found = tune("--tags", "verify", on=sealed.name, **possible)
     assert found.rc != 0
@@ -142,6 +156,10 @@ def test_where_the_kernel_is_not_the_hosts_own_that_is_said(sealed, tune):
     assert sealed.run("cat /etc/fstab") == before
     assert "noatime" not in sealed.run(f"findmnt -no OPTIONS {TILES}")
     assert not sealed.host.file(OURS).exists
+    assert (
+        sealed.run("ls /etc/sssd/conf.d /usr/sbin/nscd /etc/nscd.conf 2>/dev/null || true").strip()
+        == "/etc/sssd/conf.d:"
+    )
 
 
 def test_all_comes_back(host, tune):
