@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.django.literals import literal
+
 DOCUMENTATION = r"""
 name: python_literal
 short_description: Write a value as Python source
@@ -34,22 +36,9 @@ _value:
 """
 
 
-def python_literal(value: Any) -> str:
-    """Return Python source for plain data; Ansible's own string classes come out as plain strings."""
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{python_literal(key)}: {python_literal(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(python_literal(item) for item in value) + "]"
-    if isinstance(value, str):
-        return repr(str(value))
-    if value is None or isinstance(value, (bool, int, float)):
-        return repr(value)
-    raise TypeError(f"python_literal cannot write a {type(value).__name__}")
-
-
 class FilterModule:
     """The filter as Ansible finds it."""
 
     def filters(self) -> dict[str, Any]:
         """Return the filter by name."""
-        return {"python_literal": python_literal}
+        return {"python_literal": literal}

@@ -21,7 +21,7 @@ from .. import command
 from ..command import Result
 from ..errors import CatmaidError
 from ..postgres.server import Server
-from . import child, code, footprints, imports, pages, running
+from . import child, code, footprints, imports, pages, running, trial
 from .held import Held
 from .project import Project
 
@@ -104,6 +104,15 @@ class Runner:
     def code(self) -> dict[str, Any]:
         """Return the migrations and apps that the code has, and where its settings lead; needs no database."""
         return self._ask("reading the migrations", "code", source=_source(code.__name__.rpartition(".")[2]))
+
+    def trial(self, text: str, path: str, names: Sequence[str], keys: Sequence[str]) -> dict[str, Any]:
+        """Return what ``text`` would say as the settings file ``path``, if the application starts with it.
+
+        Of ``names`` the "values", and of ``keys`` those of the default "database". Needs no database.
+        """
+        source = _source(trial.__name__.rpartition(".")[2])
+        more = {"candidate": text, "path": path, "names": list(names), "keys": list(keys)}
+        return self._ask("starting with the new settings", "code", source=source, **more)
 
     def plan(self, app: str = "", migration: str = "", fake_first: tuple[str, str] | None = None) -> dict[str, Any]:
         """Return what migrate would do, in a session that cannot write."""
@@ -272,7 +281,7 @@ class Runner:
         """Run a child to its end."""
         env = {
             **self.project.environment(),
-            "CATMAID_ADMIN_CHILD": _source("child"),
+            "CATMAID_ADMIN_CHILD": (_source("candidate") if "candidate" in config else "") + _source("child"),
             "CATMAID_ADMIN_SHIM": json.dumps(config),
         }
         if self.folder:
