@@ -65,15 +65,14 @@ def test_settings_and_custom_code_come_and_go(instances, play, tmp_path):
 
 def test_what_the_application_refuses_is_not_written(instances, play):
     before = [instance.run(f"sha256sum < {SETTINGS}") for instance in instances]
-    for values, words in (
-        ({"NODE_LIST_MAXIMUM_COUNT": "many"}, "NODE_LIST_MAXIMUM_COUNT must be of type"),
-        ({"STATIC_EXTENSION_ROOT": "/tmp"}, "everybody's temporary files would be served"),
+    for values, strict, words in (
+        ({"NODE_LIST_MAXIMUM_COUNT": "many"}, False, "NODE_LIST_MAXIMUM_COUNT must be of type"),
+        ({"STATIC_EXTENSION_ROOT": "/tmp"}, True, "everybody's temporary files would be served"),
     ):
-        refused = play("app_settings", catmaid_app_settings_values=values, catmaid_app_settings_strict=True)
+        refused = play("app_settings", catmaid_app_settings_values=values, catmaid_app_settings_strict=strict)
         assert refused.rc != 0
         for instance in instances:
-            assert words in str(refused.tasks(instance.name))
-    play("app_settings")
+            assert words in refused.messages(instance.name)
     assert [instance.run(f"sha256sum < {SETTINGS}") for instance in instances] == before
     assert [instance.get("/")[0] for instance in instances] == [200, 200]
 

@@ -42,4 +42,5 @@ class Candidate(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         self.found = json.dumps(found, default=str)
 
 
-sys.meta_path.insert(0, Candidate(json.loads(os.environ["CATMAID_ADMIN_SHIM"])))
+if __name__ == "__main__":
+    sys.meta_path.insert(0, Candidate(json.loads(os.environ["CATMAID_ADMIN_SHIM"])))

@@ -21,12 +21,13 @@ from .. import command
 from ..command import Result
 from ..errors import CatmaidError
 from ..postgres.server import Server
-from . import child, code, footprints, imports, pages, running, trial
+from . import candidate, child, code, footprints, imports, pages, running, trial
 from .held import Held
 from .project import Project
 
 BOOTSTRAP = "import os; exec(compile(os.environ['CATMAID_ADMIN_CHILD'], 'catmaid.admin', 'exec'))"
 MARK = "\x1e"
+CANDIDATE = candidate.__name__.rpartition(".")[2]  # named by the module, so that Ansible sends it along
 
 SETTINGS = (
     "ALLOWED_HOSTS",
@@ -281,7 +282,7 @@ class Runner:
         """Run a child to its end."""
         env = {
             **self.project.environment(),
-            "CATMAID_ADMIN_CHILD": (_source("candidate") if "candidate" in config else "") + _source("child"),
+            "CATMAID_ADMIN_CHILD": (_source(CANDIDATE) if "candidate" in config else "") + _source("child"),
             "CATMAID_ADMIN_SHIM": json.dumps(config),
         }
         if self.folder:
