@@ -12,6 +12,7 @@ GREETING = "Welcome to CATMAID"
 
 def index(request):
     context = {"greeting": GREETING, "version": settings.VERSION, "projects": Project.objects.count()}
+    context["extensions"] = [settings.STATIC_EXTENSION_URL + name for name in settings.STATIC_EXTENSION_FILES]
     return render(request, "catmaid/index.html", context)
 
 
