@@ -71,6 +71,14 @@ backup_file:
   description: What the file was before. Empty if nothing was kept.
   returned: success
   type: str
+uid:
+  description: Number of the file's owner.
+  returned: success
+  type: int
+gid:
+  description: Number of its group.
+  returned: success
+  type: int
 findings:
   description: What is wrong in the file as it is now, by line. Line 0 is the whole file.
   returned: success
@@ -133,10 +141,13 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     if changed and not module.check_mode:
         backup = replace(module, path, after, keep=module.params["backup"])
     secret = module.params["secret_values"].keys()
+    owner = os.stat(path)
     return {
         "changed": changed,
         "path": path,
         "backup_file": backup,
+        "uid": owner.st_uid,
+        "gid": owner.st_gid,
         "findings": findings,
         "diff": {
             "before_header": path,
