@@ -91,6 +91,12 @@ def test_playbooks_use_variables_that_exist(playbook):
     expect_none(variables.made_problems(content, documented=""))
 
 
+@pytest.mark.parametrize("playbook", PLAYBOOKS)
+def test_a_lab_can_start_each_playbook_from_its_own_folder(playbook):
+    (play,) = read(CHECKOUT / f"examples/site/{playbook}.yml")
+    assert play["import_playbook"] == f"catmaid.admin.{playbook}"
+
+
 @each_module
 def test_documentation_is_the_argument_spec(module):
     arguments = modules.given_arguments(module)
