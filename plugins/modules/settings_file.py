@@ -175,8 +175,11 @@ def replace(module: AnsibleModule, path: str, text: str, *, keep: bool) -> str:
     """Put the new text in the place of the file, with its owner and mode, and return what the old one is called now."""
     backup = f"{path}.{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}" if keep else ""
     if keep:
-        shutil.copy2(path, backup)
+        # Nobody else's from its first moment: there may be passwords in it.
+        with open(path, "rb") as old, open(os.open(backup, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as kept:
+            shutil.copyfileobj(old, kept)
         os.chown(backup, os.stat(path).st_uid, os.stat(path).st_gid)
+        shutil.copystat(path, backup)
     new = f"{path}.catmaid-admin-{os.getpid()}"
     try:
         with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8", newline="") as file:

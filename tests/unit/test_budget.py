@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import pytest
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.errors import CatmaidError
@@ -18,6 +19,7 @@ from ansible_collections.catmaid.admin.plugins.module_utils.engine.tuning.model 
     Budget,
     Demands,
     Host,
+    Own,
     bytes_of,
     size_text,
 )
@@ -190,8 +192,8 @@ def test_the_manuals_typo_is_refused_and_explained() -> None:
         ({"body_buffer": "100MB"}, "body_buffer", False, "larger than any request"),
     ],
 )
-def test_what_contradicts_is_found(values: dict[str, object], name: str, fatal: bool, said: str) -> None:
-    found = {one.name: one for one in plan(LAB, own=values, present={"kernel.shmmax": UNLIMITED}).conflicts}  # type: ignore[arg-type]
+def test_what_contradicts_is_found(values: Own, name: str, fatal: bool, said: str) -> None:
+    found = {one.name: one for one in plan(LAB, own=values, present={"kernel.shmmax": UNLIMITED}).conflicts}
     assert found[name].fatal is fatal
     assert said in str(found[name])
 
@@ -240,6 +242,6 @@ def test_own_values_keep_what_was_advised() -> None:
         lambda: plan(LAB, Demands(threads=0)),
     ],
 )
-def test_what_is_no_host_or_value_is_refused(wrong) -> None:  # type: ignore[no-untyped-def]
+def test_what_is_no_host_or_value_is_refused(wrong: Callable[[], object]) -> None:
     with pytest.raises(CatmaidError):
         wrong()

@@ -40,6 +40,7 @@ ALLOWED_HOSTS = ["a.example.org"]
 STATIC_EXTENSION_FILES += ("lab.js",)
 NODE_PROVIDERS = ["postgis2d", ("cached_json", {"enabled": True})]
 NODE_LIST_MAXIMUM_COUNT = None
+DIGEST = hashlib.md5()
 
 
 def later():
@@ -72,6 +73,7 @@ def test_finds_what_is_wrong_by_line(tmp_path: Path) -> None:
     [
         ("ALLOWED_HOSTS = []", "ALLOWED_HOSTS"),
         ("ALLOWED_HOSTS = ['*']", "ALLOWED_HOSTS"),
+        ("ALLOWED_HOSTS = None", "ALLOWED_HOSTS"),
         ("NODE_PROVIDERS = 'postgis2d'", "NODE_PROVIDERS"),
         ("NODE_LIST_MAXIMUM_COUNT = True", "NODE_LIST_MAXIMUM_COUNT"),
         ("from kombu import Exchange", "INSTALLED_APPS"),

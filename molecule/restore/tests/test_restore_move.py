@@ -13,7 +13,7 @@ THERE = {"catmaid_db_port": 5433}
 MOVED = "port=5433 dbname=catmaid"
 SETTINGS = "/opt/catmaid/current/source/django/projects/mysite/settings.py"
 WRITES = "catmaid.admin.restore : Settings | Write where the database is"
-LOOK = f"cat {SETTINGS} && echo the end"
+LOOK = f"stat -c '%U %G %a' {SETTINGS} && cat {SETTINGS} && echo the end"
 NODES = "SELECT count(*) FROM ONLY treenode"
 # Is an id of a transaction that the rows tell still to come?
 REPEATS = "SELECT max(transaction_id) >= pg_current_xact_id()::text::bigint FROM catmaid_transaction_info"
@@ -53,11 +53,12 @@ def test_a_move_is_predicted_and_touches_nothing(instances, play, before):
         is_where_it_was(instance, before)
 
 
-def test_settings_that_stay_behind_are_found_out(instances, play, before):
-    """The application would start and answer, by the database that it should have left."""
+def test_settings_that_stay_behind_are_found_out(instances, play, kill_at, before):
+    """The application would start and answer, by the database that it should have left. To go back may be cut short."""
     for instance in instances:
         instance.run(f'echo \'DATABASES["default"]["PORT"] = "5432"\' >> {SETTINGS}')
-    result = play("restore", **THERE, **CONFIRM)
+    kill_at("back", **THERE)
+    result = play("restore", **THERE, **AGAIN)
     assert result.rc != 0
     for instance in instances:
         assert "the database from before serves again" in result.messages(instance.name)

@@ -36,7 +36,9 @@ def _debug(value: Any) -> tuple[str, str] | None:
 
 
 def _hosts(value: Any) -> tuple[str, str] | None:
-    if value in ([], ()):
+    if not isinstance(value, (list, tuple)):
+        return "CATMAID does not start unless it is a list", "List the names of the site."
+    if not value:
         return "every request is answered with 400", "List the names of the site."
     return ("any Host header is taken", "List the names of the site.") if "*" in value else None
 
@@ -106,12 +108,19 @@ def _of_node(node: ast.AST) -> list[Finding]:
         return [Finding(node.id, node.lineno, "nothing reads it", f"Use {UNREAD[node.id]}.")]
     if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name) and node.value.id in UNREAD:
         return [Finding(node.value.id, node.lineno, "nothing reads it", f"Use {UNREAD[node.value.id]}.")]
-    if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("md5") and isinstance(node.args[0], ast.Name):
+    if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("md5") and _is_name(node.args[:1]):
         return [Finding("COOKIE_SUFFIX", node.lineno, "Python 3 hashes no text", "Hash its .encode('utf-8').")]
-    modules: list[str] = []
     if isinstance(node, ast.Import):
-        modules = [alias.name for alias in node.names]
-    elif isinstance(node, ast.ImportFrom):
-        modules = [node.module or ""]
+        return _gone(node.lineno, [alias.name for alias in node.names])
+    if isinstance(node, ast.ImportFrom):
+        return _gone(node.lineno, [node.module or ""])
+    return []
+
+
+def _is_name(arguments: list[ast.expr]) -> bool:
+    return any(isinstance(argument, ast.Name) for argument in arguments)
+
+
+def _gone(line: int, modules: list[str]) -> list[Finding]:
     gone = [module for module in modules if module.split(".")[0] in GONE]
-    return [Finding("INSTALLED_APPS", node.lineno, f"{module} is not used any more", "Remove it.") for module in gone]  # type: ignore[attr-defined]
+    return [Finding("INSTALLED_APPS", line, f"{module} is not used any more", "Remove it.") for module in gone]

@@ -33,7 +33,8 @@ class Candidate(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
     def exec_module(self, module: Any) -> None:
         module.__file__ = self.config["path"]
-        exec(compile(self.config["candidate"], self.config["path"], "exec"), module.__dict__)  # noqa: S102 (it is to be tried)
+        # What settings say is told by running them, as the application will, and as its own user.
+        exec(compile(self.config["candidate"], self.config["path"], "exec"), module.__dict__)  # noqa: S102 (see above)
         database = module.__dict__.get("DATABASES", {}).get("default", {})
         found = {
             "values": {name: module.__dict__[name] for name in self.config["names"] if name in module.__dict__},
