@@ -38,8 +38,9 @@ class Killer:
     def __init__(self, inventory: Path) -> None:
         self.inventory = str(inventory)
 
-    def __call__(self, phase: str, **wanted: object) -> None:
-        """Run a restore until it gets to a phase, and kill it as a power cut does: at once, and all its processes."""
+    def __call__(self, phase: str, at: str = "", **wanted: object) -> None:
+        """Run a restore until it gets to a phase, or to its task ``at``, and kill all of it at once, as a power cut does."""
+        heading = f"{phase.capitalize()} | {at}" if at else self.heading(phase)
         variables = json.dumps({**WANTED, **wanted})
         argv = ["ansible-playbook", "-i", self.inventory, "catmaid.admin.restore", "-e", variables]
         environment = os.environ | {"ANSIBLE_STDOUT_CALLBACK": "default", "ANSIBLE_NOCOLOR": "1"}
@@ -49,11 +50,11 @@ class Killer:
         seen = ""
         for line in running.stdout:
             seen += line
-            if line.startswith("TASK [") and self.heading(phase) in line:
+            if line.startswith("TASK [") and heading in line:
                 time.sleep(0.3)  # the hosts have it by then
                 break
         else:
-            pytest.fail(f"It never came to {self.heading(phase)}:\n{seen}")
+            pytest.fail(f"It never came to {heading}:\n{seen}")
         os.killpg(running.pid, signal.SIGKILL)
         running.communicate()
 

@@ -57,7 +57,7 @@ def test_settings_that_stay_behind_are_found_out(instances, play, kill_at, befor
     """The application would start and answer, by the database that it should have left. To go back may be cut short."""
     for instance in instances:
         instance.run(f'echo \'DATABASES["default"]["PORT"] = "5432"\' >> {SETTINGS}')
-    kill_at("back", **THERE)
+    kill_at("back", at="Stop the application", **THERE)
     result = play("restore", **THERE, **AGAIN)
     assert result.rc != 0
     for instance in instances:
