@@ -39,7 +39,7 @@ class Killer:
         self.inventory = str(inventory)
 
     def __call__(self, phase: str, at: str = "", **wanted: object) -> None:
-        """Run a restore until it gets to a phase, or to its task ``at``, and kill all of it at once, as a power cut does."""
+        """Run a restore until it gets to a phase, or to its task ``at``, and kill all of it, as a power cut does."""
         heading = f"{phase.capitalize()} | {at}" if at else self.heading(phase)
         variables = json.dumps({**WANTED, **wanted})
         argv = ["ansible-playbook", "-i", self.inventory, "catmaid.admin.restore", "-e", variables]
