@@ -67,16 +67,22 @@ ExecStart={program}
 """
 
 
-@contextmanager
-def beside(served: Served) -> Iterator[list[str]]:
-    """Start them; yield all services of the instance, and take them away."""
+def environment() -> Path:
+    """Return the virtual environment that they run in, made once."""
     env = CACHE / "-".join(["companions", *PACKAGES])
     if not (env / "complete").exists():
         run([sys.executable, "-m", "venv", "--clear", str(env)])
         run([str(env / "bin/pip"), "install", "--quiet", *PACKAGES])
         (env / "complete").touch()
+    return env
+
+
+@contextmanager
+def beside(served: Served) -> Iterator[list[str]]:
+    """Start them; yield all services of the instance, and take them away."""
+    env = environment()
     folder = served.root / "companions"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     (folder / "site_of_websockets.py").write_text(APPLICATION)
     (folder / "work.py").write_text(WORK)
     programs = {

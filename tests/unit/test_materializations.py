@@ -40,6 +40,7 @@ def test_describe(counts: tuple[int, int, int], said: str) -> None:
     [
         ([], False, None),
         (["postgis3d"], False, None),
+        ("cached_msgpack", True, None),
         (["cached_msgpack", "postgis3d"], True, None),
         ([("cached_json", {"enabled": False})], False, None),
         ([("cached_json", {"project_id": 3}), ["cached_msgpack", {"project_id": 4}]], True, [3, 4]),
@@ -47,5 +48,5 @@ def test_describe(counts: tuple[int, int, int], said: str) -> None:
         ([("cached_msgpack_grid", {"enabled": True})], False, None),
     ],
 )
-def test_cached_providers(providers: list[Any], used: bool, projects: list[int] | None) -> None:
+def test_cached_providers(providers: Any, used: bool, projects: list[int] | None) -> None:
     assert cached_providers(providers) == (used, projects)

@@ -22,7 +22,9 @@ FLOORS = {
     "backups": 5,
     "tuning": 5,
     "upgrades": 6,
-    "cli": 7,
+    "checks": 7,
+    "upkeep": 7,
+    "cli": 8,
 }
 
 

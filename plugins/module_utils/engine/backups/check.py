@@ -12,7 +12,7 @@ from typing import Any
 
 from ..web import expiry
 from . import reports, status, store
-from .config import Config
+from .config import UPKEEP, Config
 
 OK, WARNING, CRITICAL, UNKNOWN = range(4)
 WORDS = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
@@ -30,6 +30,7 @@ class Verdict:
     problems: list[tuple[int, str]] = field(default_factory=list)
     fine: list[str] = field(default_factory=list)
     databases: dict[str, dict[str, Any]] = field(default_factory=dict)
+    upkeep: dict[str, dict[str, Any]] = field(default_factory=dict)
     performance: list[str] = field(default_factory=list)
 
     def add(self, code: int, text: str) -> None:
@@ -68,6 +69,8 @@ def examine(
             _drill(verdict, name, drill_age)
     _job(verdict, last, names, "backup", "job")
     _job(verdict, reports.load(config, "drill"), names, "drill", "drill job")
+    for job in UPKEEP:
+        _upkeep(verdict, job, reports.load(config, job))
     _certificate(verdict, config.instance, certificate_days)
     return verdict
 
@@ -133,6 +136,18 @@ def _drill(verdict: Verdict, name: str, drill_age: int) -> None:
     if age > drill_age:
         verdict.add(WARNING, f"{name}: the last restore drill that went well was {span(age)} ago")
     verdict.performance.append(f"'{_label(name)} drill'={age}s;{drill_age}")
+
+
+def _upkeep(verdict: Verdict, name: str, last: dict[str, Any]) -> None:
+    """Warn of what the host has not done for its application. No data are at stake."""
+    if not last:
+        return
+    running = last.get("running")
+    verdict.upkeep[name] = {word: last.get(word) for word in ("ok", "started", "finished", "message")}
+    if running and not status.alive(running):
+        verdict.add(WARNING, f"the {name} job of {last['started']}: {reports.SILENT}")
+    elif not running and not last["ok"]:
+        verdict.add(WARNING, f"the {name} job of {last['finished']} failed: {last['message']}")
 
 
 def _certificate(verdict: Verdict, instance: str, days: float) -> None:

@@ -21,7 +21,9 @@ from .retention import Policy
 
 FOLDER = "/etc/catmaid-admin"
 STATE = "/var/lib/catmaid-admin"
-JOBS = {"backup": "job.json", "drill": "drill.json"}
+# What a host does by itself for its application, besides backups
+UPKEEP = ("statistics", "vacuum", "caches")
+JOBS = {"backup": "job.json", "drill": "drill.json", **{name: f"{name}.json" for name in UPKEEP}}
 REMEDY = "See catmaid-admin backup --help, section FILES."
 KINDS = {
     str: "a text",

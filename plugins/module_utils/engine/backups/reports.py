@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a job of the host says of itself: a file while it runs and when it has ended, and the hooks that are told.
 
-A job is one of those that the host starts by itself: the backup, the restore drill. Each has a file of its own.
+A job is one of those that the host starts by itself: the backup, the restore drill, the upkeep of the application. Each
+has a file of its own.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 from .. import files
 from ..errors import CatmaidError, of_system
 from . import hooks, status, store
-from .config import Config
+from .config import UPKEEP, Config
 
 Say = Callable[[str], None]
 Report = dict[str, Any]
@@ -92,11 +93,14 @@ def finish(config: Config, name: str, report: Report, say: Say) -> Report:
     report["finished"] = store.format_time(store.now())
     told = {key: value for key, value in report.items() if key not in INTERNAL}
     wanted = config.values["hooks"]
-    problems = hooks.run(wanted["on_success" if report["ok"] else "on_failure"], told, wanted["timeout"])
+    commands = wanted["on_success" if report["ok"] else "on_failure"]
+    if report["ok"] and name in UPKEEP:
+        commands = []  # a success that is told stands for a backup, or for one that was proved
+    problems = hooks.run(commands, told, wanted["timeout"])
     for problem in problems:
         say(f"FAILED: {problem}")
     if problems:
-        made = DONE[name] if report["ok"] else ""
+        made = DONE.get(name, "") if report["ok"] else ""
         report["hooks"] = [f"{problem}{made}" for problem in problems]
         report["message"] = "; ".join(filter(None, [report["message"], *report["hooks"]]))
         report["ok"] = False
@@ -135,7 +139,9 @@ def finish_lost(config: Config, name: str, invocation: str, say: Say) -> Report 
             }
         report.update(error=report["message"], invocation=invocation, running=_mark())
         _save(config, name, report)
-    sections = [section for section in status.SECTIONS if (section == "drill") == (name == "drill")]
+    sections = [
+        section for section in status.SECTIONS if name not in UPKEEP and (section == "drill") == (name == "drill")
+    ]
     for parent in status.folders(config.dest):
         status.settle(parent, report["message"], sections)
     return finish(config, name, report, say)

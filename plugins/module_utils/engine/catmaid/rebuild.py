@@ -78,11 +78,11 @@ def _survey(runner: Runner, wanted: Sequence[str], until: Any) -> Survey:
         )
 
 
-def cached_providers(providers: Sequence[Any]) -> tuple[bool, list[int] | None]:
+def cached_providers(providers: str | Sequence[Any]) -> tuple[bool, list[int] | None]:
     """Tell from NODE_PROVIDERS whether node_query_cache is used, and for which projects (None: all)."""
     projects: list[int] = []
     used = everywhere = False
-    for provider in providers:
+    for provider in [providers] if isinstance(providers, str) else providers:
         name, options = (provider, {}) if isinstance(provider, str) else (provider[0], dict(provider[1]))
         if name in releases.CACHED_PROVIDERS and options.get("enabled", True):
             used = True
@@ -214,8 +214,13 @@ def _skeleton_summary(runner: Runner, before: Survey, lock_timeout: int, kept: M
     return [IMPORTS_LOST.format(lost)] if lost else []
 
 
-def _node_query_cache(runner: Runner, _before: Survey, lock_timeout: int, _kept: Mapping[str, Kept]) -> list[str]:
+def update_node_query_cache(runner: Runner, lock_timeout: int) -> None:
+    """Fill the caches that the settings use."""
     _command(runner, ["catmaid_update_cache_tables"], lock_timeout, from_config=True)
+
+
+def _node_query_cache(runner: Runner, _before: Survey, lock_timeout: int, _kept: Mapping[str, Kept]) -> list[str]:
+    update_node_query_cache(runner, lock_timeout)
     return []
 
 

@@ -138,7 +138,7 @@ def run_check(config: Config, options: argparse.Namespace) -> int:
     if options.json:
         told: dict[str, Any] = {"code": verdict.code, "state": check.WORDS[verdict.code], "line": verdict.line()}
         problems = [{"code": code, "text": text} for code, text in verdict.problems]
-        output.show_json({**told, "problems": problems, "databases": verdict.databases})
+        output.show_json({**told, "problems": problems, "databases": verdict.databases, "upkeep": verdict.upkeep})
     else:
         output.show(verdict.line())
     return verdict.code
@@ -162,7 +162,7 @@ def report_failure(config: Config, options: argparse.Namespace) -> int:
     """Tell of a job that died."""
     voice = output.Voice(quiet=options.quiet, json=options.json)
     invocation = options.invocation or os.environ.get("MONITOR_INVOCATION_ID", "")
-    report = reports.finish_lost(config, job.NAME, invocation, voice.say)
+    report = reports.finish_lost(config, options.of, invocation, voice.say)
     if options.json:
         output.show_json(report)
     elif report:

@@ -12,10 +12,10 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..backups import check, config
+from ..backups import check, config, job
 from ..errors import CatmaidError, of_system
 from ..web import expiry
-from . import commands, drilling, keeping, manual, upgrading
+from . import caring, commands, drilling, keeping, manual, upgrading
 
 PROGRAM = "catmaid-admin"
 USAGE = 2
@@ -99,6 +99,9 @@ def parser(build: str) -> argparse.ArgumentParser:
     drilling.add_options(page)
     _database(page)
 
+    page = _page(pages, "upkeep", caring.run, caring.SUMMARY, caring.MANUAL)
+    caring.add_options(page)
+
     page = _page(pages, "prune", keeping.run_prune, "let old backups go", manual.PRUNE)
     page.add_argument("--dry-run", action="store_true", help="say what would go, and remove nothing")
     _database(page)
@@ -124,6 +127,7 @@ def parser(build: str) -> argparse.ArgumentParser:
     page = _page(
         pages, "report-failure", commands.report_failure, "tell of a job that was killed", manual.REPORT_FAILURE
     )
+    page.add_argument("--of", default=job.NAME, choices=(job.NAME, *config.UPKEEP), help="which job (backup)")
     page.add_argument("--invocation", default="", metavar="ID", help="systemd's id of the failed run, if it is known")
     page.add_argument("--quiet", action="store_true", help="print failures only")
 

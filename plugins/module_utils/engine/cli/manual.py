@@ -24,8 +24,8 @@ FILES
       A backup, with its manifest.json.
   <dest>/<database>/status.json
       How the last backup, copy, pruning, verification and restore drill ended, whoever started them.
-  /var/lib/catmaid-admin/<instance>/job.json, drill.json
-      How the last job, and the last drill, ended, and what it told the hooks.
+  /var/lib/catmaid-admin/<instance>/job.json, drill.json, statistics.json, vacuum.json, caches.json
+      How the last job, the last drill and the last upkeep of each kind ended, and what it told the hooks.
   <metrics_dir>/catmaid_backup_<database>_<mark>.prom
       The same as metrics, for the textfile collector of Prometheus' node_exporter.
 """
@@ -102,14 +102,14 @@ CHECK = """\
 DESCRIPTION
   A plugin for Nagios, Icinga and the like: one line, with performance data after the bar. It looks at the age of the
   newest verified backup of each database, and at how the last backup, copy, verification, restore drill and pruning
-  ended. Where nginx serves the instance by TLS, it also looks which certificate visitors get. It asks no database and
-  changes nothing.
+  ended, the upkeep of the application as well. Where nginx serves the instance by TLS, it also looks which certificate
+  visitors get. It asks no database and changes nothing.
 
 EXIT STATUS
   0  OK
   1  WARNING: the newest verified backup is older than --max-age, one that is damaged or cannot be read lies there,
-     pruning failed, with --max-drill-age no restore drill went well for so long, or the certificate of the web site
-     expires in less than --certificate-days
+     pruning or upkeep failed, with --max-drill-age no restore drill went well for so long, or the certificate of the
+     web site expires in less than --certificate-days
   2  CRITICAL: it is older than --critical or suspicious, there is none, or the last backup, copy, verification,
      drill or hook failed or was killed, or the web site's certificate has expired or is not shown
   3  UNKNOWN: the configuration, or the folder, cannot be read
@@ -175,7 +175,7 @@ EXAMPLES
 REPORT_FAILURE = f"""\
 DESCRIPTION
   Runs hooks.on_failure for a job that could not do it itself: it was killed, or could not even begin. A job that has
-  told its failure is not told twice. The timer's unit names it in OnFailure=.
+  told its failure is not told twice. The timer's unit names it in OnFailure=. --of names another job than the backup.
 
 {EXIT_CODES}
 """
