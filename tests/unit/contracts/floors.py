@@ -10,6 +10,7 @@ import ast
 FLOORS = {
     "errors": 0,
     "command": 1,
+    "configs": 1,
     "files": 1,
     "progress": 1,
     "locks": 1,
@@ -22,6 +23,7 @@ FLOORS = {
     "backups": 5,
     "tuning": 5,
     "upgrades": 6,
+    "adoption": 7,
     "checks": 7,
     "upkeep": 7,
     "cli": 8,
