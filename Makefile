@@ -33,7 +33,7 @@ sanity: ## ansible-test sanity (SANITY_ARGS="--test pep8")
 test-unit: ## Unit and contract tests (PYTEST_ARGS="-k specs")
 	@$(RUN) unit
 
-test-integration: ## Tests inside a fresh host (IMAGE=bookworm or trixie, PYTEST_ARGS="tests/integration/test_migrate.py")
+test-integration: ## Tests inside a fresh host (IMAGE=bookworm, trixie, bullseye, jammy or noble, PYTEST_ARGS="tests/integration/test_migrate.py")
 	@$(RUN) integration$(if $(IMAGE),-$(IMAGE))
 
 molecule: ## Scenarios on two systemd hosts (SCENARIO=upgrade, HOSTS=mine keeps the hosts under that name)
