@@ -367,9 +367,7 @@ def main() -> int:
     if unknown:
         print(f"No such step: {', '.join(unknown)}. There are: {', '.join(step.name for step in steps)}")
         return 2
-    chosen = [
-        step for step in steps if any(step.is_meant_by(name) for name in wanted) or not (wanted or step.extra)
-    ]
+    chosen = [step for step in steps if any(step.is_meant_by(name) for name in wanted) or not (wanted or step.extra)]
     quick, slow = [step for step in chosen if not step.lane], [step for step in chosen if step.lane]
     lanes = in_lanes(slow)
     complaints: list[str] = []
