@@ -53,7 +53,9 @@ options:
     type: path
     required: true
   services:
-    description: Systemd units of the instance, in the order in which they start.
+    description:
+      - What runs the instance, in the order in which it starts. These are systemd units, or programs of supervisor as
+        C(supervisor:group:program), or C(supervisor:program) for one without a group.
     type: list
     elements: str
     required: true

@@ -104,7 +104,7 @@ def _sites(found: Found) -> Iterator[str]:
     if not site.shows_page:
         yield (
             "Its site knows no maintenance page: while CATMAID is upgraded visitors see an error of nginx, and some "
-            "get in before all is verified. docs/nginx.md tells of one that does."
+            f"get in before all is verified. docs/adopt.md has the lines for {site.file}."
         )
 
 

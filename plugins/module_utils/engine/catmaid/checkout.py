@@ -104,16 +104,19 @@ class Checkout:
         published = self.record(os.path.dirname(source)).get("upstream") if source else None
         if not source or not published:
             return None
-        return Local(facts.source(source, self.user).commit, published, how)
+        return Local(facts.source(source, self.user).commit, published, how, source)
 
     def with_local(self, release: Release, own: Local) -> Release:
         """Return a release with the local commits on it, as it will be; raises where they do not fit."""
-        with self.scratch(release.upstream) as commits:
+        with self.scratch(release.upstream, own.tree) as commits:
             return self.joined(release, own, commits)
 
     @contextmanager
-    def scratch(self, commit: str) -> Iterator[Commits]:
-        """Yield a repository that has a commit, with all its tags. It borrows the clone's objects, and is removed."""
+    def scratch(self, commit: str, tree: str) -> Iterator[Commits]:
+        """Yield a repository that has a commit, with all its tags, and what is checked out in ``tree``.
+
+        It borrows the clone's objects, and is removed.
+        """
         folder = tempfile.mkdtemp(prefix="catmaid-admin-")
         try:
             if self.user and os.geteuid() == 0:
@@ -129,6 +132,7 @@ class Checkout:
                 self._fetch_all(path)
             if not here.has(commit):
                 raise self._not_there(commit)
+            self._fetch_head(path, tree)
             yield here
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -146,6 +150,7 @@ class Checkout:
         self._fetch(release.upstream)
         release = self._named(replace(release, commit=release.upstream), self._describe(release.upstream))
         if own:
+            self._fetch_head(self.clone, own.tree)
             release = self.joined(release, own, Commits(self.clone, self.user))
         if self.is_prepared(release):
             return release
@@ -213,6 +218,11 @@ class Checkout:
         # in a worktree on the host would be taken for branches that the remote has removed.
         heads = "+refs/heads/*:refs/remotes/origin/*"
         self._git("fetch", "--force", "--prune", "--tags", *self._serve(), self.repository, heads, cwd=clone)
+
+    def _fetch_head(self, clone: str, tree: str) -> None:
+        """Take what is checked out in ``tree``, where that is a clone by itself."""
+        if not Commits(clone, self.user).has(facts.source(tree, self.user).commit):
+            self._git("fetch", "--quiet", "--no-tags", "--upload-pack", UPLOAD_PACK, tree, "HEAD", cwd=clone)
 
     def _serve(self) -> list[str]:
         """Return what makes git read a local repository of another owner."""

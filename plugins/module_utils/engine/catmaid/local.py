@@ -24,11 +24,15 @@ REF = "refs/catmaid-admin/local"
 
 @dataclass(frozen=True)
 class Local:
-    """``head`` is what serves, ``published`` the version that the commits were made on, ``how`` one of CHOICES."""
+    """``head`` is what serves, ``published`` the version that the commits were made on, ``how`` one of CHOICES.
+
+    ``tree`` is where they were made: a work tree of our clone, or a clone by itself that somebody has made by hand.
+    """
 
     head: str
     published: str
     how: str
+    tree: str
 
 
 def join(commits: Commits, own: Local, target: str) -> str:

@@ -19,10 +19,12 @@ def serves(asked: Request) -> None:
     if journal.load(asked.state_dir):
         remedy = f"Wait for its end; if none is at work, run catmaid-admin recover --state {asked.state_dir}."
         raise CatmaidError(doing, "an upgrade is under way, or was interrupted", remedy)
-    for name in map(units.unit, asked.services):
-        state = units.systemctl("is-active", name, ok=None)
-        if state != "active":
-            raise CatmaidError(doing, f"{name} is {state}", f"Look at journalctl --unit {name}.")
+    for name in asked.services:
+        if not units.is_active(name):
+            unit = units.unit(name)
+            state = units.systemctl("is-active", unit, ok=None)
+            cause = f"{unit} is {state}" if state != "active" else f"{name} does not run"
+            raise CatmaidError(doing, cause, f"Look at journalctl --unit {unit}.")
     since = units.now()
     verification.directly(asked, asked.new)
     runner = Runner(asked.project(asked.new), asked.server, asked.database)

@@ -23,7 +23,7 @@ def parse(params: Mapping[str, Any], login: dict[str, Any]) -> Request:
     return Request(
         id=stamp,
         kind=request.UPGRADE,
-        instance=units.unit(params["services"][0]).rpartition(".")[0],
+        instance=units.instance_of(params["services"]),
         old=old,
         new=new,
         database=params["login_db"],

@@ -94,11 +94,11 @@ def read(runner: Runner, wish: Wish) -> Plan:
     hosts.look_at_protection(host, wish.protect, wish.backup_dir)
     problems: list[str] = []
     unapplied = [] if host.postgis.problem else _unapplied(runner, problems)
-    with checkout.scratch(release.commit) as commits:
+    with checkout.scratch(release.commit, wish.project.path) as commits:
         old, new = commits.position(source.commit), commits.position(release.commit)
         plan = Plan(old, new, release, release.commit != upstream or bool(unapplied), host, problems=problems)
         if plan.needed:
-            own = Local(source.commit, upstream, wish.local_commits)
+            own = Local(source.commit, upstream, wish.local_commits, wish.project.path)
             _local(plan, commits, checkout, own, wish.project.path)
             plan.prepared = checkout.is_prepared(plan.release)
             _read_between(plan, commits)

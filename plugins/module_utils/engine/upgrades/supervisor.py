@@ -6,11 +6,27 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
 
-from .. import configs
+from .. import command, configs
+from ..configs import Section
+from ..errors import CatmaidError
 
 PREFIX = "supervisor:"
+UNIT = "supervisor.service"
 CONFIGURED = ("/etc/supervisor/supervisord.conf", "/etc/supervisord.conf")
+RUNNING = "RUNNING"
+LOG_AT_MOST = 16 * 1024 * 1024
+PAIR = re.compile(r"""([A-Za-z_]\w*)\s*=\s*("[^"]*"|'[^']*'|[^,]*)""")
+
+# How long each log was before its program was started: they tell no times
+_before: dict[str, int] = {}
+# What begins to start: supervisorctl only returns when it has
+_beginning: dict[str, threading.Thread] = {}
 
 
 def is_named(name: str) -> bool:
@@ -26,3 +42,122 @@ def texts() -> dict[str, str]:
             for pattern in section.last("files").split() if section.name == "include" else ():
                 found.update(configs.read(os.path.join(os.path.dirname(path), pattern)))
     return found
+
+
+def arguments(name: str) -> list[str]:
+    """Return the words of a program's command line; none where there is no such program."""
+    return next((shlex.split(section.last("command")) for section in _sections(name)), [])
+
+
+def told(name: str) -> tuple[str, str, dict[str, str]]:
+    """Return a program's user, its folder and its environment."""
+    for section in _sections(name):
+        pairs = PAIR.findall(section.last("environment"))
+        environment = {key: value.strip().strip("\"'") for key, value in pairs}
+        return section.last("user"), section.last("directory"), environment
+    return "", "", {}
+
+
+def begin(name: str) -> None:
+    """Begin to start a program; whether it comes up is seen by :func:`start`."""
+    if name not in _beginning:
+        _beginning[name] = threading.Thread(target=_try_to_start, args=(name,), daemon=True)
+        _beginning[name].start()
+
+
+def start(name: str) -> None:
+    """Start a program and return when supervisor takes it for running."""
+    beginning = _beginning.pop(name, None)
+    if beginning:
+        beginning.join()
+    if is_active(name):
+        return
+    _before.update((path, _size(path)) for path in _logs(name))
+    _control("start", name)
+    if not is_active(name):
+        raise CatmaidError(f"starting {name}", state(name), f"Look at supervisorctl tail {_own(name)}.")
+
+
+def stop(name: str) -> None:
+    """Stop a program and return when it has ended."""
+    if state(name):
+        _control("stop", name)
+
+
+def is_active(name: str) -> bool:
+    """Tell whether a program runs, and where the name means several, whether all of them do."""
+    states = [line.split()[1] for line in state(name).splitlines() if len(line.split()) > 1]
+    return bool(states) and all(one == RUNNING for one in states)
+
+
+def state(name: str) -> str:
+    """Return what supervisor says of a program; nothing where it knows none of that name."""
+    said = command.run(["supervisorctl", "status", _own(name)], doing=f"asking supervisor for {_own(name)}", ok=None)
+    if said.rc not in (0, 3):
+        remedy = "Look at supervisorctl status for its name."
+        raise CatmaidError(f"asking supervisor for {_own(name)}", (said.stdout or said.stderr).strip(), remedy)
+    return said.stdout.strip()
+
+
+def logs(name: str) -> str:
+    """Return what a program has written since it was started here; nothing of what somebody else has started."""
+    found = []
+    for path in _logs(name):
+        if path in _before:
+            with suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
+                file.seek(_before[path] if _size(path) >= _before[path] else 0)
+                found.append(file.read(LOG_AT_MOST))
+    return "\n".join(found)
+
+
+def _try_to_start(name: str) -> None:
+    with suppress(CatmaidError):  # at boot supervisor itself is yet to be started
+        if not is_active(name):
+            _before.update((path, _size(path)) for path in _logs(name))
+            _control("start", name)
+
+
+def _control(verb: str, name: str) -> None:
+    doing = f"supervisorctl {verb} {_own(name)}"
+    said = command.run(["supervisorctl", verb, _own(name)], doing=doing, ok=None)
+    if said.rc != 0 or "ERROR" in said.stdout:
+        cause = (said.stdout or said.stderr).strip()
+        raise CatmaidError(doing, cause, f"Look at supervisorctl tail {_own(name)} stderr.")
+
+
+def _own(name: str) -> str:
+    return name.removeprefix(PREFIX)
+
+
+def _sections(name: str) -> Iterator[Section]:
+    """Yield the sections of the programs that a name means."""
+    group, _colon, own = _own(name).rpartition(":")
+    for path, text in texts().items():
+        for section in configs.supervisor(text):
+            kind, _colon, program = section.name.partition(":")
+            if kind == "program" and program in ((group,) if own == "*" else (own,)):
+                here = (("%(here)s", os.path.dirname(path)), ("%(program_name)s", program))
+                yield Section(section.name, tuple((key, _put_in(value, here)) for key, value in section.entries))
+
+
+def _put_in(value: str, known: tuple[tuple[str, str], ...]) -> str:
+    for mark, meant in known:
+        value = value.replace(mark, meant)
+    return value
+
+
+def _logs(name: str) -> list[str]:
+    """Return the files that a program's output goes to, as far as their names are told."""
+    return sorted({
+        path
+        for section in _sections(name)
+        for path in section.all("stdout_logfile", "stderr_logfile")
+        if path.startswith("/") and not path.startswith("/dev/")
+    })  # fmt: skip
+
+
+def _size(path: str) -> int:
+    try:
+        return os.path.getsize(path)
+    except OSError:
+        return 0

@@ -1,10 +1,12 @@
 # Copyright (c) 2026, catmaid.admin contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The systemd units of an instance: stopped and started in order, and kept from starting on half a release.
+"""The services of an instance: stopped and started in order, and kept from starting on half a release.
 
 A drop-in tells each unit not to start while there is a journal, unless the job permits it: the permit is below /run and
 so gone after a reboot. At boot a unit that comes before them finishes or undoes what was interrupted.
+
+Most are systemd units. Of programs that supervisor runs, the unit that is kept from starting is supervisor's own.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from dataclasses import dataclass
 
 from .. import command, files
 from ..errors import CatmaidError, of_system
-from . import journal, programs
+from . import journal, programs, supervisor
 from .programs import Program
 
 UNITS = "/etc/systemd/system"
@@ -59,8 +61,18 @@ WantedBy=multi-user.target
 
 
 def unit(name: str) -> str:
-    """Return the full name of a unit."""
+    """Return the full name of a unit, or of the one that runs a program."""
+    if supervisor.is_named(name):
+        return supervisor.UNIT
     return name if "." in name and name.rpartition(".")[2] in ("service", "target", "socket") else f"{name}.service"
+
+
+def instance_of(services: Sequence[str]) -> str:
+    """Return what an instance is called where units of its own are named for it: after its first service."""
+    first = services[0]
+    if supervisor.is_named(first):
+        return re.sub(r"[^A-Za-z0-9_.-]+", "-", first.removeprefix(supervisor.PREFIX)).strip("-")
+    return unit(first).rpartition(".")[0]
 
 
 def boot_unit(instance: str) -> str:
@@ -93,7 +105,7 @@ def wanted(instance: str, services: Sequence[str], state_dir: str, program: str)
         "program": _quoted(program),
         "state": _quoted(state_dir),
     }
-    names = [unit(name) for name in services]
+    names = list(dict.fromkeys(unit(name) for name in services))
     order = f"Before={' '.join(names)}\n"
     found = {f"{name}.d/{DROP_IN}": CONDITION.format(**about) for name in names}
     found[boot_unit(instance)] = RECOVER.format(**about, order=order, boot="--boot ") + INSTALL
@@ -137,6 +149,8 @@ def of(kinds: frozenset[str], services: Sequence[str]) -> list[str]:
 
 def program(name: str) -> Program:
     """Return what a unit starts, one without a name where there is no such unit."""
+    if supervisor.is_named(name):
+        return programs.parse(supervisor.arguments(name))
     found = ARGV.search(_shown(name, "ExecStart"))
     return programs.parse(found.group(1).split() if found else [])
 
@@ -152,6 +166,8 @@ class Context:
 
 def context(name: str) -> Context:
     """Return what a unit gives to its program, but for what is in files."""
+    if supervisor.is_named(name):
+        return Context(*supervisor.told(name))
     pairs = (word.partition("=") for word in shlex.split(_shown(name, "Environment")))
     found = {key: value for key, _equals, value in pairs}
     return Context(_shown(name, "User"), _shown(name, "WorkingDirectory").lstrip("!-"), found)
@@ -164,28 +180,41 @@ def _shown(name: str, what: str) -> str:
 def stop(services: Sequence[str]) -> None:
     """Stop all of them, what starts last first."""
     for name in reversed(services):
-        systemctl("stop", unit(name))
+        if supervisor.is_named(name):
+            supervisor.stop(name)
+        else:
+            systemctl("stop", unit(name))
 
 
 def start(instance: str, services: Sequence[str], *, wait: bool = True) -> None:
     """Start all of them in order; without ``wait`` that is only begun."""
     allow(instance)
-    names = [unit(name) for name in services]
+    names = list(dict.fromkeys(unit(name) for name in services))
     if not names:
         return
     systemctl("reset-failed", *names, ok=None)
     if not wait:
         systemctl("start", "--no-block", *names)
+        for name in filter(supervisor.is_named, services):
+            supervisor.begin(name)
         return
-    for name in names:
-        systemctl("start", name, remedy=f"Look at journalctl --unit {name}.")
-        state = systemctl("is-active", name, ok=None)
-        if state != "active":
-            raise CatmaidError(f"starting {name}", f"it is {state}", f"Look at journalctl --unit {name}.")
+    for name in services:
+        _start(unit(name))
+        if supervisor.is_named(name):
+            supervisor.start(name)
+
+
+def _start(name: str) -> None:
+    systemctl("start", name, remedy=f"Look at journalctl --unit {name}.")
+    state = systemctl("is-active", name, ok=None)
+    if state != "active":
+        raise CatmaidError(f"starting {name}", f"it is {state}", f"Look at journalctl --unit {name}.")
 
 
 def is_active(name: str) -> bool:
-    """Tell whether a unit runs."""
+    """Tell whether a unit, or a program of supervisor, runs."""
+    if supervisor.is_named(name):
+        return supervisor.is_active(name)
     return systemctl("is-active", unit(name), ok=None) == "active"
 
 
@@ -204,9 +233,12 @@ def forbid(instance: str) -> None:
 
 def logs(services: Sequence[str], since: float) -> str:
     """Return what the units have written since then."""
-    names = [word for name in services for word in ("--unit", unit(name))]
-    argv = ["journalctl", "--no-pager", "--quiet", "--output=short-iso", f"--since=@{since:.0f}", *names]
-    return command.run(argv, doing="reading the logs of the application", ok=None).stdout
+    written = [supervisor.logs(name) for name in services if supervisor.is_named(name)]
+    names = [word for name in services if not supervisor.is_named(name) for word in ("--unit", unit(name))]
+    if names:
+        argv = ["journalctl", "--no-pager", "--quiet", "--output=short-iso", f"--since=@{since:.0f}", *names]
+        written.insert(0, command.run(argv, doing="reading the logs of the application", ok=None).stdout)
+    return "\n".join(written)
 
 
 def now() -> float:

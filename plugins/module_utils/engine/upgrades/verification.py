@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -25,22 +26,29 @@ ANSWER_WITHIN = 30.0  # seconds in which the application has to answer at all
 PAUSE = 0.05
 TIMEOUT = 30.0
 TAKEN_IN_WITHIN = 5.0
+BY_TLS = "https:"
 STATIC = re.compile(r"""/static/[^"']+[.](?:css|js)""")
 # CATMAID's newer releases write 2021.12.21.dev305+g7d9f83618 for what git calls 2021.12.21-305-g7d9f83618.
 DEVELOPMENT = re.compile(r"[.]dev([0-9]+)[+]")
 
 
 class Connection(HTTPConnection):
-    """A connection to host:port or to unix:/path."""
+    """A connection to host:port, by TLS to https:host:port, or to unix:/path."""
 
-    def __init__(self, address: str, timeout: float = TIMEOUT) -> None:
+    def __init__(self, address: str, timeout: float = TIMEOUT, site: str = "") -> None:
         self.unix = address.partition(":")[2] if address.startswith("unix:") else ""
-        super().__init__("localhost" if self.unix else address, timeout=timeout)
+        self.by_tls, self.site = address.startswith(BY_TLS), site
+        super().__init__("localhost" if self.unix else address.removeprefix(BY_TLS), timeout=timeout)
 
     def connect(self) -> None:
         """Connect."""
         if not self.unix:
             super().connect()
+            if self.by_tls:
+                # It is this host's own web server; whether others trust its certificate is not the question here.
+                context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+                context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+                self.sock = context.wrap_socket(self.sock, server_hostname=self.site)
             return
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
@@ -74,7 +82,7 @@ def get(
     address: str, site: str, page: str, more: Mapping[str, str] | None = None, timeout: float = TIMEOUT
 ) -> tuple[int, str]:  # fmt: skip
     """Return status and body of a page."""
-    connection = Connection(address, timeout)
+    connection = Connection(address, timeout, site)
     try:
         # As behind a web server that speaks TLS, for settings that would send us there.
         connection.request("GET", page, headers={"Host": site, "X-Forwarded-Proto": "https", **(more or {})})
