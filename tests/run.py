@@ -40,13 +40,9 @@ IMAGES = ("bookworm", "trixie")
 OTHER_IMAGES = ("bullseye", "jammy", "noble")
 MOLECULE = "molecule-"
 # Scenarios that follow the integration tests of an image, so that all lanes take about the same time.
-SHORT_SCENARIOS = {
-    "hosts": "bookworm",
-    "backup": "trixie",
-    "instance": "trixie",
-    "nginx_ssl": "trixie",
-    "tuning": "bookworm",
-}
+SHORT_SCENARIOS = dict.fromkeys(("hosts", "tuning"), "bookworm") | dict.fromkeys(
+    ("backup", "instance", "nginx_ssl"), "trixie"
+)
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 ENGINE = "plugins/module_utils/engine"
 # In the environment of a lane's process: where it leaves its results.
@@ -68,8 +64,7 @@ class Step:
     name: str
     work: Callable[[Path], bool]
     lane: str = ""
-    # Runs by its own name alone, and not with all the others
-    extra: bool = False
+    extra: bool = False  # runs by its own name alone, and not with all the others
 
     def is_meant_by(self, wanted: str) -> bool:
         """Tell whether ``wanted`` is this step's name or that of its family."""
