@@ -45,12 +45,19 @@ def check(served: Served, services: list[str], **more: Any) -> dict[str, tuple[s
     return told
 
 
+def answer(served: Served, services: list[str]) -> bool:
+    """Tell whether websockets and Celery are up: it takes them some time."""
+    told = check(served, services, checks=["websocket", "celery"])
+    return {state for state, _message in told.values()} == {"ok"}
+
+
 def test_what_is_right_and_what_is_not(served: Served, tmp_path: Path) -> None:
     run_module("superuser", username="boss", email="boss@example.org", password=PASSWORD, **project(served))
     settings = (served.root / "current/source/django/projects/mysite/settings.py").resolve()
     run(["chgrp", SERVICE_USER, str(settings)])
     settings.chmod(0o640)
     with beside(served) as services:
+        served.wait(lambda: answer(served, services))
         told = check(served, services, superuser_password=PASSWORD)
         run(["systemctl", "stop", services[-1]])
         without = check(served, services, superuser_password="wrong")
