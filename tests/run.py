@@ -40,8 +40,8 @@ IMAGES = ("bookworm", "trixie")
 OTHER_IMAGES = ("bullseye", "jammy", "noble")
 MOLECULE = "molecule-"
 # Scenarios that follow the integration tests of an image, so that all lanes take about the same time.
-SHORT_SCENARIOS = dict.fromkeys(("hosts", "tuning"), "bookworm") | dict.fromkeys(
-    ("backup", "instance", "nginx_ssl"), "trixie"
+SHORT_SCENARIOS = dict.fromkeys(("hosts", "instance", "tuning"), "bookworm") | dict.fromkeys(
+    ("backup", "nginx_ssl"), "trixie"
 )
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 ENGINE = "plugins/module_utils/engine"
