@@ -84,7 +84,9 @@ def test_p8_the_integrity_check_always_fails(double_release: Releases, double_da
     checked = release.manage("catmaid_check_db_integrity", check=False)
     assert checked.returncode == 1
     assert checked.stdout.count("...OK\n") == 6 and "FAILED" not in checked.stdout
-    assert "Checking integrity of project 1\n" in checked.stdout
+    assert "Checking integrity of project 1\n" in checked.stdout and "meshes" not in checked.stdout
+    meshes = release.manage("catmaid_check_db_integrity", "--tracing", "false")
+    assert "meshes consist only of triangles...OK" in meshes.stdout
 
     last = "(SELECT max(id) FROM treenode WHERE project_id = 1)"
     psql(database, f"UPDATE treenode SET parent_id = NULL WHERE id = {last}")

@@ -43,6 +43,20 @@ def test_what_is_fresh_is_not_rebuilt_and_what_is_empty_is(instances, play):
         assert instance.sql("SELECT count(*) FROM treenode_edge") == "10000"
 
 
+def test_whether_a_database_is_sound_is_said_and_mended(instances, play):
+    for instance in instances:
+        instance.sql("TRUNCATE connector_geom")
+    unsound = play("integrity")
+    assert unsound.rc != 0
+    for instance in instances:
+        assert "connector_geom: 500 rows missing" in unsound.messages(instance.name)
+    mended = play("integrity", catmaid_integrity_mend=True)
+    assert mended.rc == 0
+    for instance in instances:
+        assert mended.changed(instance.name) != []
+        assert instance.sql("SELECT count(*) FROM connector_geom") == "500"
+
+
 def test_no_secret_is_shown(instances, play):
     """Not by the most talkative output, with a password for the administrator in use."""
     secret = "s3cr3t-'quoted\"-pass"
