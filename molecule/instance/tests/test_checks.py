@@ -37,23 +37,23 @@ def test_a_new_instance_passes_all_checks(instances, play, tmp_path):
 
 
 def test_what_is_wrong_is_named_by_the_playbook_verify(instances, play, tmp_path):
-    for instance in instances:
-        instance.run(f"chmod o+r {SETTINGS}")
-        instance.run("systemctl disable --quiet catmaid")
-        instance.sql("INSERT INTO django_migrations (app, name, applied) VALUES ('catmaid', '9999_<&>', now())")
+    """On the same host, which is the one with TLS."""
+    instance = instances[-1]
+    there = ("--limit", instance.name)
+    instance.run(f"chmod o+r {SETTINGS}")
+    instance.run("systemctl disable --quiet catmaid")
+    instance.sql("INSERT INTO django_migrations (app, name, applied) VALUES ('catmaid', '9999_<&>', now())")
     try:
-        failed = play("verify", catmaid_https=True, catmaid_checks_report=str(tmp_path))
+        failed = play("verify", *there, catmaid_https=True, catmaid_checks_report=str(tmp_path))
     finally:
-        for instance in instances:
-            instance.run(f"chmod o-r {SETTINGS}")
-            instance.run("systemctl enable --quiet catmaid")
-            instance.sql("DELETE FROM django_migrations WHERE name LIKE '9999%'")
+        instance.run(f"chmod o-r {SETTINGS}")
+        instance.run("systemctl enable --quiet catmaid")
+        instance.sql("DELETE FROM django_migrations WHERE name LIKE '9999%'")
     assert failed.rc != 0
-    for instance in instances:
-        found = states(tmp_path, instance)
-        assert {name for name, state in found.items() if state == "failed"} == {"services", "migrations", "permissions"}
-        assert not PROOFS & set(found)
-        assert "3 of " in failed.messages(instance.name) and "does not start at boot" in failed.messages(instance.name)
-    well = play("verify", catmaid_https=True, catmaid_checks_leave_out=["hardening"])
+    found = states(tmp_path, instance)
+    assert {name for name, state in found.items() if state == "failed"} == {"services", "migrations", "permissions"}
+    assert not PROOFS & set(found)
+    assert "3 of " in failed.messages(instance.name) and "does not start at boot" in failed.messages(instance.name)
+    well = play("verify", *there, catmaid_https=True, catmaid_checks_leave_out=["hardening"])
     assert well.rc == 0, well.output
-    assert [well.changed(instance.name) for instance in instances] == [[], []]
+    assert well.changed(instance.name) == []
