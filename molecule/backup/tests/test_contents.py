@@ -30,8 +30,8 @@ def test_level_exclude_brings_back_all_of_the_summaries(instances, play):
     for instance in instances:
         instance.sql("UPDATE catmaid_skeleton_summary SET last_editor_id = (SELECT min(id) FROM auth_user)")
     # When another hour is over until they are restored, it is counted, too.
-    untils = [instance.sql("SELECT max(date) FROM catmaid_stats_summary") for instance in instances]
-    before = [contents(*one) for one in zip(instances, untils, strict=True)]
+    hours = [instance.sql("SELECT max(date) FROM catmaid_stats_summary") for instance in instances]
+    before = [contents(*one) for one in zip(instances, hours, strict=True)]
     assert all(
         int(instance.sql("SELECT sum(num_imported_nodes) FROM catmaid_skeleton_summary")) for instance in instances
     )
@@ -41,7 +41,7 @@ def test_level_exclude_brings_back_all_of_the_summaries(instances, play):
         instance.sql("TRUNCATE catmaid_skeleton_summary, catmaid_stats_summary")
     result = play("restore", catmaid_restore_confirm="catmaid")
     assert result.rc == 0, result.output
-    assert [contents(*one) for one in zip(instances, untils, strict=True)] == before
+    assert [contents(*one) for one in zip(instances, hours, strict=True)] == before
 
 
 def test_backups_are_proven_again_and_a_damaged_one_is_named(instances, play):
