@@ -17,6 +17,7 @@ from ansible.module_utils.basic import AnsibleModule
 from .engine import locks
 from .engine.backups import prune, store
 from .engine.backups.retention import Policy
+from .engine.checks.site import Site
 from .engine.django.project import Project
 from .engine.errors import CatmaidError
 from .engine.postgres import identity
@@ -50,6 +51,16 @@ def project_argument_spec() -> dict[str, Any]:
         "project_user": {"type": "str"},
         "settings": {"type": "str", "default": "mysite.settings"},
         "follow_login": {"type": "bool", "default": False},
+    }
+
+
+def site_argument_spec() -> dict[str, Any]:
+    """Return the options of the doc fragment catmaid.admin.site."""
+    return {
+        "server_name": {"type": "str", "required": True},
+        "https": {"type": "bool", "default": False},
+        "port": {"type": "int", "default": 0},
+        "url_prefix": {"type": "str", "default": ""},
     }
 
 
@@ -142,6 +153,11 @@ def server(params: dict[str, Any]) -> Server:
         ssl_mode=params["ssl_mode"],
         ca_cert=params["ca_cert"] or "",
     )
+
+
+def site(params: dict[str, Any]) -> Site:
+    """Return the web site that the site options describe."""
+    return Site(params["server_name"], params["https"], params["url_prefix"].rstrip("/"), params["port"])
 
 
 def project(params: dict[str, Any]) -> Project:

@@ -19,6 +19,7 @@ description:
 extends_documentation_fragment:
   - catmaid.admin.attributes
   - catmaid.admin.login
+  - catmaid.admin.site
 attributes:
   check_mode:
     support: full
@@ -32,22 +33,6 @@ options:
     description: Database role of the application.
     type: str
     required: true
-  server_name:
-    description: Name of the web site.
-    type: str
-    required: true
-  https:
-    description: Whether it is reached by TLS.
-    type: bool
-    default: false
-  port:
-    description: Port of the web server on this host. 0 is the usual one.
-    type: int
-    default: 0
-  url_prefix:
-    description: The folder of its URL, such as V(/catmaid).
-    type: str
-    default: ""
   page:
     description: A page that asks the database and needs no login.
     type: str
@@ -122,7 +107,6 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.catmaid.admin.plugins.module_utils import _ansible
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.checks import connections
-from ansible_collections.catmaid.admin.plugins.module_utils.engine.checks.site import Site
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.errors import CatmaidError
 
 
@@ -131,7 +115,7 @@ def look(params: dict[str, Any]) -> dict[str, Any]:
     if params["rounds"] < 2 or params["requests"] < 1 or params["parallel"] < 1:
         raise CatmaidError("probing connections", "rounds is less than 2, or requests or parallel less than 1")
     load = connections.Load(**{name: params[name] for name in ("page", "rounds", "requests", "parallel")})
-    site = Site(params["server_name"], params["https"], params["url_prefix"].rstrip("/"), params["port"])
+    site = _ansible.site(params)
     server = _ansible.server(params)
     found = connections.probe(server, params["login_db"], params["role"], site, load, params["capacity"])
     return {"changed": False, **asdict(found)}
@@ -143,10 +127,7 @@ def main() -> None:
         argument_spec={
             **_ansible.login_argument_spec(),
             "role": {"type": "str", "required": True},
-            "server_name": {"type": "str", "required": True},
-            "https": {"type": "bool", "default": False},
-            "port": {"type": "int", "default": 0},
-            "url_prefix": {"type": "str", "default": ""},
+            **_ansible.site_argument_spec(),
             "page": {"type": "str", "default": "/projects/"},
             "rounds": {"type": "int", "default": 5},
             "requests": {"type": "int", "default": 24},

@@ -19,6 +19,7 @@ description:
 extends_documentation_fragment:
   - catmaid.admin.attributes
   - catmaid.admin.login
+  - catmaid.admin.site
   - catmaid.admin.project
 attributes:
   diff_mode:
@@ -35,22 +36,6 @@ options:
     elements: str
     choices: [services, version, pages, login, websocket, celery, migrations, database, permissions, hardening, logs]
     default: [services, version, pages, websocket, celery, migrations, database, permissions, hardening, logs]
-  server_name:
-    description: Name of the web site.
-    type: str
-    required: true
-  https:
-    description: Whether it is reached by TLS.
-    type: bool
-    default: false
-  port:
-    description: Port of the web server on this host. 0 is the usual one.
-    type: int
-    default: 0
-  url_prefix:
-    description: The folder of its URL, such as V(/catmaid).
-    type: str
-    default: ""
   instance:
     description: Name of the instance, by which its web site and its sockets are found.
     type: str
@@ -130,7 +115,6 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.catmaid.admin.plugins.module_utils import _ansible
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.checks import request
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.checks import run as checks
-from ansible_collections.catmaid.admin.plugins.module_utils.engine.checks.site import Site
 
 
 def look(params: dict[str, Any]) -> dict[str, Any]:
@@ -139,7 +123,7 @@ def look(params: dict[str, Any]) -> dict[str, Any]:
         project=_ansible.project(params),
         server=_ansible.server(params),
         database=params["login_db"],
-        site=Site(params["server_name"], params["https"], params["url_prefix"].rstrip("/"), params["port"]),
+        site=_ansible.site(params),
         services=params["services"],
         secrets=params["secrets_dir"],
         instance=params["instance"],
@@ -174,10 +158,7 @@ def main() -> None:
                 "choices": names,
                 "default": [name for name in names if name != "login"],
             },
-            "server_name": {"type": "str", "required": True},
-            "https": {"type": "bool", "default": False},
-            "port": {"type": "int", "default": 0},
-            "url_prefix": {"type": "str", "default": ""},
+            **_ansible.site_argument_spec(),
             "instance": {"type": "str", "default": "catmaid"},
             "services": {"type": "list", "elements": "str", "default": ["catmaid"]},
             "secrets_dir": {"type": "path", "default": ""},

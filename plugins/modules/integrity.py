@@ -148,8 +148,10 @@ def main() -> None:
         supports_check_mode=True,
     )
     database = module.params["login_db"]
+    # Whoever only looks is in nobody's way.
+    locked = [database] if module.params["mend"] else []
     with _progress.reporting() as report:
-        _ansible.run(module, lambda: judge(module, report), job=f"integrity of {database}", databases=[database])
+        _ansible.run(module, lambda: judge(module, report), job=f"mending database {database}", databases=locked)
 
 
 if __name__ == "__main__":

@@ -146,12 +146,15 @@ def test_sites_of_others_are_left_alone() -> None:
 
 def test_image_data_are_what_is_neither_the_applications_nor_pages() -> None:
     text = """server { root /var/www/html; location / { proxy_pass http://127.0.0.1:8000; }
+        location /more/ { alias /srv/media2/; }
         location /static/ { alias "/srv/my catmaid/static/"; }
         location /files/ { alias /srv/media/; }
         location ~ "^/\\"t{2}/" { root /data/one; }
         location /tiles/ { alias "/data/two/"; } }"""
     (site,) = sites.find({"fly": text}, ["127.0.0.1:8000"], [SOURCE])
-    assert sites.image_data(site, [SOURCE, "/srv/media"]) == {'^/"t{2}/': "/data/one", "/tiles/": "/data/two/"}
+    assert sites.image_data(site, [SOURCE, "/srv/media"]) == {
+        "/more/": "/srv/media2/", '^/"t{2}/': "/data/one", "/tiles/": "/data/two/",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -169,6 +172,22 @@ def test_where_dumps_go(line: str, pattern: str) -> None:
     assert dumps.target(line) == pattern
     (old,) = dumps.find({"/etc/crontab": f"SHELL=/bin/sh\n# {line}\n{line}\n0 4 * * * root pg_dump flyer\n"}, "fly")
     assert (old.line, old.count) == (line, 0)
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("PGPASSWORD='h u\"sh' pg_dump fly > /b", "PGPASSWORD=******** pg_dump fly > /b"),
+        ('export DB_PASSWD="hush"; pg_dump fly', "export DB_PASSWD=********; pg_dump fly"),
+        ("pg_dump postgresql://lab:hu:sh@db/fly -f /b", "pg_dump postgresql://lab:********@db/fly -f /b"),
+        ("pg_dump 'dbname=fly password=hush'", "pg_dump 'dbname=fly password=********'"),
+        ("pg_dump --no-password fly -f /b", "pg_dump --no-password fly -f /b"),
+    ],
+)
+def test_a_line_is_shown_without_its_passwords(line: str, shown: str) -> None:
+    (old,) = dumps.find({"/etc/crontab": f"0 3 * * * root {line}\n"}, "fly")
+    assert old.line == f"0 3 * * * root {shown}"
+    assert "hush" not in repr(old) and "h u" not in repr(old)
 
 
 CONFIGURATION = "abs_catmaid_path = '/srv/fly'\ncatmaid_database_name = 'fly'\ncatmaid_database_password = 'hush'\n"

@@ -15,8 +15,8 @@ ROOT = "/opt/catmaid-admin"
 CRON = "/etc/cron.d/our-dumps"
 # A check cannot write into a folder that is yet to be made.
 NOTE = "Links | Note which release it is"
-LINE = '0 3 * * * root sudo -u postgres pg_dump --clean catmaid -f "/srv/lab/catmaid_$(date +\\%Y\\%m).sql"'
 SECRET = "what nobody may see"
+LINE = f'0 3 * * * root PGPASSWORD="{SECRET}" pg_dump --clean catmaid -f "/srv/lab/catmaid_$(date +\\%Y\\%m).sql"'
 MAKE = f"""set -e
 mkdir -p /srv/lab/env/bin /srv/lab/media
 ln -s /usr/bin/python3 /srv/lab/env/bin/python
@@ -80,6 +80,7 @@ def test_a_lab_adopts_it_and_backs_it_up(play, instances, lab):
         assert written["catmaid_upgrade_direct"] == ["127.0.0.1:8123"]
         report = (lab / "reports" / f"{instance.name}.md").read_text()
         assert "1 commits were made here" in report
+        assert "PGPASSWORD=******** pg_dump --clean catmaid" in report
         assert SECRET not in report
 
     again = play("adopt", **named)
@@ -116,8 +117,9 @@ def test_what_somebody_has_written_stays_and_old_dumps_are_retired(play, instanc
         "catmaid_adopt_retire_dumps": True,
         "catmaid_adopt_virtualenv": "/srv/lab/env",
     }
-    done = play("adopt", catmaid_adopt_root="/srv/lab/root", **more, **named)
+    done = play("adopt", "--diff", "-vvv", catmaid_adopt_root="/srv/lab/root", **more, **named)
     assert done.rc == 0, done.output
+    assert SECRET not in done.output
     for instance in instances:
         assert yaml.safe_load((lab / f"{instance.name}.yml").read_text())["catmaid_root"] == "/srv/lab/root"
         assert list(lab.glob(f"{instance.name}.yml.*"))

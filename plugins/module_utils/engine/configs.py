@@ -102,7 +102,7 @@ def uwsgi(text: str, path: str) -> Section:
 
     def put_in(value: str, depth: int = 5) -> str:
         for mark, meant in own.items():
-            value = re.sub(f"{mark}(?![A-Za-z(])", lambda _match, meant=meant: meant, value)  # type: ignore[misc]
+            value = re.sub(f"{mark}(?![A-Za-z(])", meant.replace("\\", r"\\"), value)
         named = re.sub(r"%\(([^)]+)\)", lambda match: known.get(match.group(1), match.group()), value)
         return put_in(named, depth - 1) if named != value and depth else named
 

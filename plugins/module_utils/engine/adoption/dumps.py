@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from ..backups import foreign
 from ..errors import CatmaidError
 from ..postgres import plain, toc
+from .hidden import without_passwords
 
 MAKERS = re.compile(r"\b(pg_dump|pg_dumpall|backup-min-database\.sh|backup-database\.py)\b")
 # Where a command writes: an option of pg_dump, or what the shell does with its output
@@ -31,7 +32,8 @@ LARGEST = 1024 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Old:
-    """A line of cron and its files: how many, how large, the newest, how many were read, what is wrong with these."""
+    """A line of cron, without passwords, and its files: how many, how large, the newest, how many were read, what is
+    wrong with these."""
 
     file: str
     line: str
@@ -71,11 +73,12 @@ def target(line: str) -> str:
 def _means(line: str, database: str) -> bool:
     if re.search(r"pg_dumpall|backup-min-database|backup-database", line):
         return True
-    return bool(re.search(rf"(?<![\w/.-]){re.escape(database)}(?![\w/.-])", line))
+    # Behind a slash it is a file, or the database in an address
+    return bool(re.search(rf"(?:(?<![\w/.-])|://\S*/){re.escape(database)}(?![\w/.-])", line))
 
 
 def _with_files(path: str, line: str) -> Old:
-    pattern = target(line)
+    pattern, line = target(line), without_passwords(line)
     files = sorted((name for name in glob.glob(pattern) if os.path.isfile(name)), key=os.path.getmtime)
     if not files:
         return Old(path, line, pattern)

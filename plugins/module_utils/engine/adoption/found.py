@@ -10,6 +10,7 @@ from typing import Any
 
 from .code import Code
 from .dumps import Old
+from .hidden import without_passwords
 from .services import Service
 from .settings import Settings
 from .sites import Site
@@ -80,7 +81,7 @@ def as_dict(found: Found) -> dict[str, Any]:
         "db_host": found.db_host,
         "server_name": found.server_name,
         "https": bool(site and site.tls),
-        "services": [{**asdict(one), "text": ""} for one in found.services],
+        "services": [{**asdict(one), "command": without_passwords(one.command), "text": ""} for one in found.services],
         "sites": [asdict(one) for one in found.sites],
         "image_data": found.image_data,
         "media": str(told.values.get("MEDIA_ROOT", "")).rstrip("/"),

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 import shlex
@@ -103,8 +104,8 @@ def _programs(path: str, text: str, all_of: Mapping[str, str], read: Reader) -> 
         several = section.last("numprocs") not in ("", "1")
         group = groups.get(name, name if several else "")
         own = f"{group}:{'*' if several and group == name else name}" if group else name
-        here = {"%(here)s": os.path.dirname(path), "%(program_name)s": name}
-        command, folder = (_put_in(section.last(key), here) for key in ("command", "directory"))
+        here = supervisor.own_words(path, name)
+        command, folder = (supervisor.put_in(section.last(key), here) for key in ("command", "directory"))
         told = Service(
             name=f"{supervisor.PREFIX}{own}",
             file=path,
@@ -112,16 +113,10 @@ def _programs(path: str, text: str, all_of: Mapping[str, str], read: Reader) -> 
             user=section.last("user") or "root",
             folder=folder,
             stop_signal=section.last("stopsignal") or "TERM",
-            text="\n".join([command, folder, _put_in(section.last("environment"), here)]),
+            text="\n".join([command, folder, supervisor.put_in(section.last("environment"), here)]),
         )
         found.append(_started(told, read))
     return found
-
-
-def _put_in(value: str, known: Mapping[str, str]) -> str:
-    for mark, meant in known.items():
-        value = value.replace(mark, meant)
-    return value
 
 
 def _vassal(path: str, text: str) -> Service:
@@ -205,4 +200,4 @@ def _address(value: str) -> str:
 
 
 def _read(path: str) -> str:
-    return configs.read(re.sub(r"([\[\]*?])", r"[\1]", path)).get(path, "")
+    return configs.read(glob.escape(path)).get(path, "")

@@ -151,10 +151,8 @@ def _operation(node: ast.BinOp, names: dict[str, Any]) -> Any:
 
 
 def _added(left: Any, right: Any) -> Any:
-    for kind in (str, list, int):
-        if isinstance(left, kind) and isinstance(right, kind):
-            return left + right  # type: ignore[operator]
-    return UNKNOWN
+    alike = any(isinstance(left, kind) and isinstance(right, kind) for kind in (str, list, int))
+    return left + right if alike else UNKNOWN
 
 
 def _call(node: ast.Call, names: dict[str, Any]) -> Any:

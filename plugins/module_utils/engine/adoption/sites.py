@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from .. import configs
 from ..configs import Directive
+from ..upgrades import programs
 
 PASSES = ("proxy_pass", "uwsgi_pass", "fastcgi_pass", "scgi_pass")
 FILES = ("alias", "root")
@@ -86,7 +87,7 @@ def image_data(site: Site, others: Sequence[str]) -> dict[str, str]:
 
 
 def _below(folder: str, places: Sequence[str]) -> bool:
-    return any(os.path.normpath(folder).startswith((f"{place}/", place)) for place in places if place)
+    return any(f"{os.path.normpath(folder)}/".startswith(f"{os.path.normpath(place)}/") for place in places if place)
 
 
 def _passed(
@@ -127,6 +128,5 @@ def _web(listens: Sequence[Sequence[str]]) -> str:
     for chosen, before in ((plain, ""), (secure, "https:")):
         if chosen:
             host, _colon, port = chosen[0].rpartition(":")
-            anywhere = host in ("", "*", "0.0.0.0", "[::]")  # noqa: S104 (nobody binds to it)
-            return f"{before}{'127.0.0.1' if anywhere else host}:{port if port.isdigit() else 80}"
+            return f"{before}{programs.ANYWHERE.get(host, host)}:{port if port.isdigit() else 80}"
     return "127.0.0.1:80"

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import pwd
@@ -91,7 +92,7 @@ def _interpreter(virtualenv: str) -> str:
     if not virtualenv:
         return ""
     told = {}
-    for text in configs.read(os.path.join(_literally(virtualenv), "pyvenv.cfg")).values():
+    for text in configs.read(os.path.join(glob.escape(virtualenv), "pyvenv.cfg")).values():
         told = {
             key.strip(): value.strip() for key, _equals, value in (line.partition("=") for line in text.splitlines())
         }
@@ -152,7 +153,3 @@ def _home(account: str) -> str:
         return pwd.getpwnam(account).pw_dir
     except KeyError:
         return ""
-
-
-def _literally(path: str) -> str:
-    return "".join(f"[{letter}]" if letter in "[]*?" else letter for letter in path)

@@ -131,6 +131,10 @@ class Config:
             "min_free_bytes": store.size(about.get("min_free", "0")),
         }
 
+    def check_caps(self) -> None:
+        """Raise where an amount cannot be read: that is told now, and not at night."""
+        _ = self.caps
+
     def state_of(self, job: str) -> str:
         """Return where the last run of a job stands."""
         return os.path.join(self.values["state_dir"], self.instance, JOBS[job])
@@ -172,7 +176,7 @@ def load(path: str) -> Config:
         encryption=Encryption(**checked["encryption"]),
         values=checked,
     )
-    found.caps  # noqa: B018 (an amount that cannot be read is told now, and not at night)
+    found.check_caps()
     return found
 
 

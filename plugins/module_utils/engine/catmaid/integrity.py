@@ -19,11 +19,10 @@ from ..errors import CatmaidError
 from ..postgres import catalog, soundness
 from ..progress import Report, elapsing
 from . import rebuild
+from .releases import EXTENSIONS
 from .staleness import READING
 
 COMMAND = "catmaid_check_db_integrity"
-# Without these no release of CATMAID's works.
-EXTENSIONS = ("postgis", "pg_trgm")
 SOUND, FAULT = "ok", "failed"
 # What can be derived from the rest, and so mended without anybody's decision
 MENDED = ("materializations", "sequences", "indexes")
@@ -120,10 +119,9 @@ def mend(runner: Runner, found: Verdict, report: Report | None = None) -> list[s
 
 
 def own_words(text: str) -> list[str]:
-    """Return the faults that CATMAID's command has printed; raise when it did not print any check."""
+    """Return the faults that CATMAID's command has printed."""
     faults, project, asked = [], "", ""
-    lines = text.splitlines()
-    for line in lines:
+    for line in text.splitlines():
         found = _PROJECT.match(line)
         if found:
             project = found.group(1)

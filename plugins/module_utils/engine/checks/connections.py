@@ -60,7 +60,7 @@ def probe(server: Server, database: str, role: str, site: Site, load: Load, capa
     """Put load on, look, and judge. ``capacity`` is how many threads answer, if that is known."""
     seen = [_sessions(server, database, role)]
     for _number in range(load.rounds):
-        room = _room(server)
+        room = _room(server, database)
         if room < load.requests:
             why = f"the server has only {room} connections left, no more were asked for"
             return Verdict(False, why, compare(seen))
@@ -105,12 +105,12 @@ def _ask(site: Site, load: Load) -> None:
 
 
 def _sessions(server: Server, database: str, role: str) -> set[Session]:
-    with server.connect("postgres") as connection, connection.cursor() as cursor:
+    with server.connect(database) as connection, connection.cursor() as cursor:
         cursor.execute(SESSIONS, [database, role])
         return {(int(pid), str(began)) for pid, began in cursor.fetchall()}
 
 
-def _room(server: Server) -> int:
-    with server.connect("postgres") as connection, connection.cursor() as cursor:
+def _room(server: Server, database: str) -> int:
+    with server.connect(database) as connection, connection.cursor() as cursor:
         cursor.execute(ROOM)
         return int(cursor.fetchone()[0])

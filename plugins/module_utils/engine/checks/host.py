@@ -18,7 +18,6 @@ from ..errors import CatmaidError
 from ..upgrades import programs, units
 from .request import Nothing, Request, wrong
 
-EXTENSIONS = ("postgis", "pg_trgm")
 KEY = re.compile(r"^\s*ssl_certificate_key\s+\"?([^\";]+)\"?\s*;", re.M)
 SITES = "/etc/nginx/sites-available"
 OTHERS = stat.S_IROTH | stat.S_IWOTH | stat.S_IXOTH
@@ -95,10 +94,10 @@ def database(request: Request) -> str:
         found = dict(cursor.fetchall())
         major = connection.server_version // 10000
     needed = releases.facts(facts.source(request.project.path, request.project.os_user).describe).postgresql_min
-    problems = [f"the extension {name} is missing" for name in EXTENSIONS if name not in found]
+    problems = [f"the extension {name} is missing" for name in releases.EXTENSIONS if name not in found]
     problems += [f"PostgreSQL is {major}, and the release needs {needed}"] if major < needed else []
     wrong(f"looking at database {request.database}", problems)
-    return ", ".join([f"PostgreSQL {major}", *(f"{name} {found[name]}" for name in EXTENSIONS)])
+    return ", ".join([f"PostgreSQL {major}", *(f"{name} {found[name]}" for name in releases.EXTENSIONS)])
 
 
 def permissions(request: Request) -> str:

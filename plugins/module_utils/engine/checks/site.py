@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-import socket
-import ssl
 import urllib.parse
 from dataclasses import dataclass, field
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPException
 from http.cookies import SimpleCookie
 
 from ..errors import CatmaidError
+from ..upgrades.verification import BY_TLS, Connection
 
 HERE = "127.0.0.1"
 TIMEOUT = 60.0
@@ -25,21 +24,6 @@ class Answer:
     status: int
     headers: dict[str, str]
     text: str
-
-
-class Connection(HTTPConnection):
-    """A connection to this host's web server, by TLS for the name of the site. Who it is another check looks at."""
-
-    def __init__(self, port: int, name: str) -> None:
-        super().__init__(HERE, port, timeout=TIMEOUT)
-        self.name = name
-
-    def connect(self) -> None:
-        """Connect."""
-        plain = socket.create_connection((HERE, self.port), TIMEOUT)
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        self.sock = context.wrap_socket(plain, server_hostname=self.name)
 
 
 @dataclass
@@ -77,8 +61,8 @@ class Site:
 
     def _ask(self, method: str, path: str, headers: dict[str, str], body: str | None, host: str) -> Answer:
         doing = f"asking {'https' if self.https else 'http'}://{host or self.name}{path}"
-        port = self.port or (443 if self.https else 80)
-        connection = Connection(port, host or self.name) if self.https else HTTPConnection(HERE, port, timeout=TIMEOUT)
+        address = f"{BY_TLS}{HERE}:{self.port or 443}" if self.https else f"{HERE}:{self.port or 80}"
+        connection = Connection(address, TIMEOUT, host or self.name)
         headers = {"Host": host or self.name, **headers}
         if self.cookies and not host:
             headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())

@@ -22,7 +22,13 @@ PORTS = {"daphne": ("--port", "-p"), "uvicorn": ("--port",)}
 HOSTS = {"daphne": ("--bind", "-b"), "uvicorn": ("--host",)}
 BINDS = {"gunicorn": ("--bind", "-b"), "hypercorn": ("--bind", "-b")}
 WORKERS = ("--worker-class", "-k")
-ANYWHERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "[::]": "[::1]", "::": "[::1]"}  # noqa: S104 (nobody binds to it)
+ANYWHERE = {
+    "": "127.0.0.1",
+    "*": "127.0.0.1",
+    "0.0.0.0": "127.0.0.1",  # noqa: S104 (nobody binds to it)
+    "[::]": "[::1]",
+    "::": "[::1]",
+}
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import os
 import re
 import shlex
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 
 from .. import command, configs
@@ -42,6 +42,18 @@ def texts() -> dict[str, str]:
             for pattern in section.last("files").split() if section.name == "include" else ():
                 found.update(configs.read(os.path.join(os.path.dirname(path), pattern)))
     return found
+
+
+def own_words(path: str, program: str) -> dict[str, str]:
+    """Return what a file may write for its own folder and for a program's name."""
+    return {"%(here)s": os.path.dirname(path), "%(program_name)s": program}
+
+
+def put_in(value: str, known: Mapping[str, str]) -> str:
+    """Return a value with what its words mean."""
+    for mark, meant in known.items():
+        value = value.replace(mark, meant)
+    return value
 
 
 def arguments(name: str) -> list[str]:
@@ -136,14 +148,8 @@ def _sections(name: str) -> Iterator[Section]:
         for section in configs.supervisor(text):
             kind, _colon, program = section.name.partition(":")
             if kind == "program" and program in ((group,) if own == "*" else (own,)):
-                here = (("%(here)s", os.path.dirname(path)), ("%(program_name)s", program))
-                yield Section(section.name, tuple((key, _put_in(value, here)) for key, value in section.entries))
-
-
-def _put_in(value: str, known: tuple[tuple[str, str], ...]) -> str:
-    for mark, meant in known:
-        value = value.replace(mark, meant)
-    return value
+                here = own_words(path, program)
+                yield Section(section.name, tuple((key, put_in(value, here)) for key, value in section.entries))
 
 
 def _logs(name: str) -> list[str]:

@@ -74,7 +74,7 @@ class Asking:
     def _run(self) -> None:
         try:
             self._ask()
-        except Exception as error:  # noqa: BLE001 (told to who waits)
+        except Exception as error:  # noqa: BLE001 (of a thread: whatever it is, answered() raises it for who waits)
             self._errors.append(error)
 
 
