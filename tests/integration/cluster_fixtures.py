@@ -84,24 +84,21 @@ class Cluster:
         return ":".join(part.replace("\\", "\\\\").replace(":", "\\:") for part in parts) + "\n"
 
 
-def certify(folder: Path, name: str, *more: str, **signed_by: str) -> None:
-    """Make a key and a certificate for ``name``."""
-    argv = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
-        "-days",
-        "2",
-    ]
-    argv += ["-subj", f"/CN={name}", "-keyout", f"{folder}/{name}.key", "-out", f"{folder}/{name}.crt", *more]
-    if signed_by:
-        argv += ["-CA", f"{folder}/{signed_by['ca']}.crt", "-CAkey", f"{folder}/{signed_by['ca']}.key"]
-    subprocess.run(argv, check=True, capture_output=True)
+def certify(folder: Path, name: str, *extensions: str, ca: str = "") -> None:
+    """Make a key and a certificate for ``name``, which signs itself where no ``ca`` does."""
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", f"{folder}/{name}.key"]
+    new = ["openssl", "req", "-new", "-subj", f"/CN={name}", *key]
+    made = ["-days", "2", "-out", f"{folder}/{name}.crt"]
+    if not ca:
+        subprocess.run([*new, "-x509", *made], check=True, capture_output=True)
+        return
+    # In two steps: before OpenSSL 3 a request and its signature were not one.
+    asked = folder / f"{name}.csr"
+    subprocess.run([*new, "-out", asked], check=True, capture_output=True)
+    (folder / f"{name}.ext").write_text("\n".join(extensions), encoding="utf-8")
+    signed_by = ["-CA", f"{folder}/{ca}.crt", "-CAkey", f"{folder}/{ca}.key", "-CAcreateserial"]
+    sign = ["openssl", "x509", "-req", "-in", asked, "-extfile", f"{folder}/{name}.ext", *signed_by, *made]
+    subprocess.run(sign, check=True, capture_output=True)
 
 
 @pytest.fixture(scope="session")
@@ -118,7 +115,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     name = socket.gethostname()
     for ca in ("ca", "other"):
         certify(folder, ca)
-    certify(folder, "server", "-addext", f"subjectAltName=DNS:{name}", "-addext", "basicConstraints=CA:FALSE", ca="ca")
+    certify(folder, "server", f"subjectAltName=DNS:{name}", "basicConstraints=CA:FALSE", ca="ca")
     sockets = f"/run/second-{port}"
     subprocess.run(["install", "-d", "-o", "postgres", "-g", "postgres", sockets], check=True)
     made = Cluster(version, port, name, socket.gethostbyname(name), folder, sockets)
@@ -135,6 +132,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         file.write(
             f"listen_addresses = '*'\nssl = on\nssl_cert_file = '{data}/it.crt'\nssl_key_file = '{data}/it.key'\n"
             f"unix_socket_directories = '{sockets}'\nfsync = off\n"
+            "password_encryption = 'scram-sha-256'\n"
         )
     made.control("start")
     try:

@@ -5,12 +5,17 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import CatmaidError
 from . import client
 from .server import Server
+
+# Before version 15 a server's statistics were up to half a second old.
+AT_ONCE = 150000
+LATE = 0.6
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,8 @@ def numbers(server: Server, database: str) -> Numbers:
 def vacuum_analyze(server: Server, database: str, jobs: int) -> None:
     """Remove dead rows and gather statistics, so many tables at a time."""
     _run(server, "vacuumdb", ["--analyze", f"--jobs={jobs}"], database, "vacuuming and analyzing")
+    if server.version(database) < AT_ONCE:
+        time.sleep(LATE)
 
 
 def reindex(server: Server, database: str, jobs: int) -> None:
