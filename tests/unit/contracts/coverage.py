@@ -87,8 +87,8 @@ def things() -> set[str]:
             .filters()
             .keys()
         )
-    fragments = names("plugins/doc_fragments/*.py")
-    return {*MODULES, *ROLES, *PLAYBOOKS, *filters, *fragments, *read(CHECKOUT / "meta/runtime.yml")["action_groups"]}
+    others = (*names("plugins/doc_fragments/*.py"), *names("plugins/lookup/*.py"))
+    return {*MODULES, *ROLES, *PLAYBOOKS, *filters, *others, *read(CHECKOUT / "meta/runtime.yml")["action_groups"]}
 
 
 def unknown_names(text: str, known: set[str]) -> list[str]:
