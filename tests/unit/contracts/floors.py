@@ -22,6 +22,7 @@ FLOORS = {
     "catmaid": 4,
     "backups": 5,
     "tuning": 5,
+    "edits": 6,
     "upgrades": 6,
     "adoption": 7,
     "checks": 7,

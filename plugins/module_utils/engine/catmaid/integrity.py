@@ -92,7 +92,7 @@ def look(runner: Runner, report: Report | None = None) -> Verdict:
                 [f"index {name} of {table} is not used" for name, table in indexes],
             ),
             Check("extensions", "Extensions are there, and as new as their libraries.", list(_extensions(connection))),
-            Check("connector_links", "No node is linked twice to a connector in one way.", list(_twice(connection))),
+            Check("connector_links", "No node is linked twice to a connector in one way.", list(twice(connection))),
         ]
     checks.append(
         Check(
@@ -159,11 +159,6 @@ def _behind(sequences: Iterable[soundness.Behind]) -> Iterator[str]:
         yield f"sequence {one.sequence} is at {one.last}, and {one.column} has {one.highest}"
 
 
-def _unused(indexes: Iterable[tuple[str, str]]) -> Iterator[str]:
-    for name, table in indexes:
-        yield f"index {name} of {table} is not used"
-
-
 def _extensions(connection: Any) -> Iterator[str]:
     there = {one["name"]: one["version"] for one in catalog.extensions(connection)}
     for name in EXTENSIONS:
@@ -176,7 +171,8 @@ def _extensions(connection: Any) -> Iterator[str]:
                 yield f"extension {name} is {there[name]}, and its library on the host {newest}"
 
 
-def _twice(connection: Any) -> Iterator[str]:
+def twice(connection: Any) -> Iterator[str]:
+    """Tell whether links are there more than once."""
     with connection.cursor() as cursor:
         cursor.execute(_LINKS)
         links: Sequence[tuple[int, int, int, int]] = cursor.fetchall()

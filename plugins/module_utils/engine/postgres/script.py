@@ -61,6 +61,8 @@ _COPY = re.compile(rb"\s*COPY\s.*\sFROM\s+stdin\s*;\s*$", re.DOTALL | re.IGNOREC
 _INTO = re.compile(rb'\s*(?:COPY|INSERT\s+INTO)\s+(?:("(?:[^"]|"")+"|[^\s";.(]+)\.)?("(?:[^"]|"")+"|[^\s";.(]+)[\s(]')
 _BODIES = {"FUNCTION", "PROCEDURE"}
 WORDS = 24
+# Words that somebody may have to know of wherever they stand
+MENTIONED = {"SESSION_REPLICATION_ROLE", "SET_CONFIG", "SETVAL", "PROGRAM"}
 
 
 class Blocks(Protocol):
@@ -76,6 +78,7 @@ class Item:
 
     ``entry`` is what pg_dump's comment before it says; it is None in front of the first such comment.
     ``rows`` tells that the rows of a COPY follow, ``groups`` how many rows in parentheses the statement itself has.
+    ``mentions`` are the words of MENTIONED that stand anywhere outside of quotes.
     """
 
     text: bytes
@@ -86,6 +89,7 @@ class Item:
     command: bool = False
     rows: bool = False
     groups: int = 0
+    mentions: frozenset[str] = frozenset()
 
 
 class Script:
@@ -174,6 +178,7 @@ class Script:
             statement.command,
             self._rows,
             statement.groups,
+            frozenset(statement.mentions),
         )
 
     def _count(self, item: Item, lines: int) -> None:
@@ -253,6 +258,7 @@ class _Statement:
     def __init__(self, line: int = 0) -> None:
         self.text = bytearray()
         self.words: list[str] = []
+        self.mentions: set[str] = set()
         self.tail = ("", "")
         self.line = line
         self.ended = False
@@ -333,6 +339,8 @@ class _Statement:
     def _word(self, word: str) -> None:
         if len(self.words) < WORDS:
             self.words.append(word)
+        if word in MENTIONED:
+            self.mentions.add(word)
         self.tail = (self.tail[1], word)
         if word == "VALUES" and not self._parentheses:
             self.groups = 0  # what was in parentheses before are the columns

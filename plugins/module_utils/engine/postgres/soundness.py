@@ -22,7 +22,8 @@ _FOREIGN_KEYS = f"""
            (SELECT array_agg(a.attname::text ORDER BY place) FROM unnest(k.conkey) WITH ORDINALITY u(number, place)
               JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.number),
            (SELECT array_agg(a.attname::text ORDER BY place) FROM unnest(k.confkey) WITH ORDINALITY u(number, place)
-              JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = u.number)
+              JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = u.number),
+           k.conrelid::bigint, k.confrelid::bigint
       FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
      WHERE k.contype = 'f' AND c.relkind = 'r' AND {OURS}
      ORDER BY 2, 1"""
@@ -71,25 +72,52 @@ class Behind:
     last: int
 
 
-def orphans(connection: Any) -> Iterator[str]:
-    """Tell which foreign keys have rows that lead to nothing, and of how many rows."""
+@dataclass(frozen=True)
+class ForeignKey:
+    """A foreign key, with a query of the rows that lead to nothing: ``example``, what they tell, and ``rows``."""
+
+    name: str
+    table: str
+    other: str
+    columns: str
+    oids: tuple[int, int]
+    query: str
+
+
+def foreign_keys(connection: Any) -> Iterator[ForeignKey]:
+    """Return all foreign keys."""
     with connection.cursor() as cursor:
         cursor.execute(_FOREIGN_KEYS)
-        for name, table, other, full, columns, keys in cursor.fetchall():
-            here = [f"h.{quoted(column, connection)}" for column in columns]
-            there = [f"t.{quoted(key, connection)}" for key in keys]
-            # A row with one NULL refers to nothing, unless all have to be given.
-            given = " OR ".join(f"{column} IS NOT NULL" for column in here) if full else ""
-            given = given or " AND ".join(f"{column} IS NOT NULL" for column in here)
-            same = " AND ".join(f"{one} = {two}" for one, two in zip(here, there))
-            cursor.execute(
-                f"SELECT count(*), (array_agg(concat_ws(', ', {', '.join(here)})))[1] FROM ONLY {table} h"
-                f" WHERE ({given}) AND NOT EXISTS (SELECT FROM ONLY {other} t WHERE {same})"
-            )
+        found = cursor.fetchall()
+    for name, table, other, full, columns, keys, oid, other_oid in found:
+        here = [f"h.{quoted(column, connection)}" for column in columns]
+        there = [f"t.{quoted(key, connection)}" for key in keys]
+        # A row with one NULL refers to nothing, unless all have to be given.
+        given = " OR ".join(f"{column} IS NOT NULL" for column in here) if full else ""
+        given = given or " AND ".join(f"{column} IS NOT NULL" for column in here)
+        same = " AND ".join(f"{one} = {two}" for one, two in zip(here, there))
+        query = (
+            f"SELECT concat_ws(', ', {', '.join(here)}) AS example, count(*) AS rows FROM ONLY {table} h"
+            f" WHERE ({given}) AND NOT EXISTS (SELECT FROM ONLY {other} t WHERE {same}) GROUP BY 1"
+        )
+        yield ForeignKey(name, table, other, ", ".join(columns), (oid, other_oid), query)
+
+
+def orphans(connection: Any) -> Iterator[str]:
+    """Tell which foreign keys have rows that lead to nothing, and of how many rows."""
+    for key in foreign_keys(connection):
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT sum(rows)::bigint, min(example) FROM ({key.query}) lost")
             rows, example = cursor.fetchone()
-            if rows:
-                where = ", ".join(columns)
-                yield f"{rows} rows of {table} lead to no row of {other}: {where} {example} for instance ({name})"
+        if rows:
+            yield lost(key, rows, example)
+
+
+def lost(key: ForeignKey, rows: int, example: str) -> str:
+    """Say that rows lead to nothing."""
+    return (
+        f"{rows} rows of {key.table} lead to no row of {key.other}: {key.columns} {example} for instance ({key.name})"
+    )
 
 
 def behind(connection: Any) -> Iterator[Behind]:
