@@ -63,11 +63,20 @@ _value:
       type: list
       elements: str
       sample: [pip<24.1, setuptools<58, wheel]
-    wsgi_requirements:
-      description: What to install after them to serve the application; CATMAID's requirements name no server.
+    websockets:
+      description: What daphne needs besides the requirements of the release; nothing where the release cannot have it.
       type: list
       elements: str
-      sample: [gunicorn>=20.1]
+      sample: [daphne==2.4.1, channels_redis==2.4.2]
+    celery:
+      description: What Celery needs besides them to work with Redis.
+      type: list
+      elements: str
+      sample: ["redis>=3.4.1,<4"]
+    process_requirements:
+      description: What to install after them, for each name in C(catmaid_processes).
+      type: dict
+      sample: {uwsgi: [pyuwsgi], gunicorn: [gunicorn>=20.1]}
     postgresql_min:
       description: Oldest PostgreSQL that it supports.
       type: int

@@ -40,4 +40,14 @@ def test_filter() -> None:
     facts = FilterModule().filters()["release_facts"]("2021.12.21")
     # The last one: without it the real 2021.12.21 does not start on Python 3.7.
     assert facts["build_requirements"] == ["pip<24.1", "setuptools<58", "wheel", "importlib-metadata<5"]
-    assert facts["wsgi_requirements"] and facts["postgresql_min"] == 12
+    assert facts["postgresql_min"] == 12
+
+
+def test_what_processes_need_follows_the_release() -> None:
+    names = ("2019.06.20", "2021.12.21", "2030.01.15")
+    found = {name: releases.as_dict(name)["process_requirements"] for name in names}
+    assert {needs["uwsgi"][0] for needs in found.values()} == {"pyuwsgi"}
+    # Those of its own list of asynchronous things; the newest ones do not go with its Channels.
+    assert found["2021.12.21"]["websockets"] == ["daphne==2.4.1", "channels_redis==2.4.2"]
+    assert found["2019.06.20"]["websockets"] == []
+    assert found["2030.01.15"]["celery"] == ["celery[redis]"]

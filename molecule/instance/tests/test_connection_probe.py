@@ -9,6 +9,8 @@ import json
 
 WANTED = {"catmaid_app_settings_database": {"CONN_MAX_AGE": 60}, "catmaid_app_settings_probe": True}
 SETTINGS = "/opt/catmaid/current/source/django/projects/mysite/settings.py"
+# The host with gunicorn alone: what runs beside it has connections as well, and they are not the probe's.
+THERE = ("--limit", "catmaid-bookworm")
 VERDICT = "/var/lib/catmaid/connection-probe.json"
 UNIT = "/run/systemd/system/catmaid.service.d"
 
@@ -42,11 +44,12 @@ def verdict(instance) -> dict:
 
 
 def test_connections_are_kept_where_they_are_used_again(instances, play):
+    instances = instances[:1]
     for instance in instances:
         instance.run(f"rm -f {VERDICT}")
-    done = play("app_settings", **WANTED)
+    done = play("app_settings", *THERE, **WANTED)
     assert done.rc == 0, done.output
-    again = play("app_settings", **WANTED)
+    again = play("app_settings", *THERE, **WANTED)
     for instance in instances:
         found = verdict(instance)
         assert (found["good"], age(instance)) == (True, "60"), found
@@ -56,6 +59,7 @@ def test_connections_are_kept_where_they_are_used_again(instances, play):
 
 
 def test_they_are_not_where_each_request_brings_another(instances, play):
+    instances = instances[:1]
     for instance in instances:
         instance.run(f"mkdir -p {UNIT} /opt/leaking && rm {VERDICT}")
         instance.run(f"cat > /opt/leaking/leaking.py <<'E'\n{WORKER}\nE")
@@ -64,8 +68,8 @@ def test_they_are_not_where_each_request_brings_another(instances, play):
         instance.run(f"printf '[Service]\\nExecStart=\\nExecStart={leaking}\\n' > {UNIT}/leaking.conf")
         instance.run("systemctl daemon-reload && systemctl restart catmaid")
     try:
-        done = play("app_settings", **WANTED)
-        again = play("app_settings", **WANTED)
+        done = play("app_settings", *THERE, **WANTED)
+        again = play("app_settings", *THERE, **WANTED)
         assert (done.rc, again.rc) == (0, 0), done.output
         for instance in instances:
             found = verdict(instance)
@@ -77,4 +81,4 @@ def test_they_are_not_where_each_request_brings_another(instances, play):
     finally:
         for instance in instances:
             instance.run(f"rm -rf {UNIT} {VERDICT} && systemctl daemon-reload && systemctl restart catmaid")
-        assert play("app_settings", catmaid_app_settings_state="absent").rc == 0
+        assert play("app_settings", *THERE, catmaid_app_settings_state="absent").rc == 0

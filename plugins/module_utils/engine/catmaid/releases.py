@@ -26,7 +26,11 @@ AHEAD = 200
 
 @dataclass(frozen=True)
 class Facts:
-    """``python_min`` to ``python_max`` are the versions that a release names, less those that were seen to fail."""
+    """``python_min`` to ``python_max`` are the versions that a release names, less those that were seen to fail.
+
+    ``websockets`` and ``celery`` are what these need besides the release's requirements, with Redis in between. Without
+    any for websockets the release has none that daphne alone serves.
+    """
 
     python_min: str
     python_max: str
@@ -34,6 +38,8 @@ class Facts:
     setuptools: str
     postgresql_min: int
     statistics_command: str
+    websockets: tuple[str, ...] = ("daphne", "channels_redis")
+    celery: tuple[str, ...] = ("celery[redis]",)
     pins: tuple[str, ...] = ()
 
 
@@ -41,11 +47,19 @@ class Facts:
 _METADATA = ("importlib-metadata<5",)
 # celery 4.4.7 and 5.1.2 have metadata that pip 24.1 refuses; some source packages need the 2to3 of old setuptools.
 _OLD_PIP, _OLD_SETUPTOOLS = "pip<24.1", "setuptools<58"
+_CHANNELS_2 = ("daphne==2.4.1", "channels_redis==2.4.2")
+_CHANNELS_3 = ("daphne==3.0.2", "channels_redis==3.3.1")
+# kombu of 2019 to 2021 was not made for newer clients.
+_OLD_CLIENT = ("redis>=3.4.1,<4",)
 _KNOWN = {
-    "2019": Facts("3.6", "3.7", _OLD_PIP, _OLD_SETUPTOOLS, 10, STATISTICS_COMMANDS[1]),
-    "2020": Facts("3.6", "3.7", _OLD_PIP, _OLD_SETUPTOOLS, 11, STATISTICS_COMMANDS[0]),
-    "2021": Facts("3.6", "3.9", _OLD_PIP, _OLD_SETUPTOOLS, 12, STATISTICS_COMMANDS[0], _METADATA),
-    "development": Facts("3.8", "3.10", _OLD_PIP, _OLD_SETUPTOOLS, 13, STATISTICS_COMMANDS[0]),
+    "2019": Facts("3.6", "3.7", _OLD_PIP, _OLD_SETUPTOOLS, 10, STATISTICS_COMMANDS[1], (), _OLD_CLIENT),
+    "2020": Facts("3.6", "3.7", _OLD_PIP, _OLD_SETUPTOOLS, 11, STATISTICS_COMMANDS[0], _CHANNELS_2, _OLD_CLIENT),
+    "2021": Facts(
+        "3.6", "3.9", _OLD_PIP, _OLD_SETUPTOOLS, 12, STATISTICS_COMMANDS[0], _CHANNELS_2, _OLD_CLIENT, _METADATA
+    ),
+    "development": Facts(
+        "3.8", "3.10", _OLD_PIP, _OLD_SETUPTOOLS, 13, STATISTICS_COMMANDS[0], _CHANNELS_3, _OLD_CLIENT
+    ),
     "later": Facts("3.8", "", "pip", "setuptools", 13, STATISTICS_COMMANDS[0]),
 }
 
@@ -77,10 +91,20 @@ def pip_constraint(describe: str) -> str:
 
 
 def as_dict(describe: str) -> dict[str, Any]:
-    """Return the facts as plain values, and what to install before and after the release's own requirements."""
+    """Return the facts as plain values, and what to install before and after the release's own requirements.
+
+    What comes after them is told for each of the processes that an instance may have.
+    """
     known = facts(describe)
     return {
         **asdict(known),
         "build_requirements": [known.pip, known.setuptools, "wheel", *known.pins],
-        "wsgi_requirements": ["gunicorn>=20.1"],
+        # CATMAID's requirements name no server. This one is uWSGI in binary packages.
+        "process_requirements": {
+            "uwsgi": ["pyuwsgi"],
+            "gunicorn": ["gunicorn>=20.1"],
+            "websockets": [*known.websockets],
+            "celery": [*known.celery],
+            "caches": [],
+        },
     }

@@ -29,7 +29,8 @@ SCHEDULES = ("-s", "--schedule")
 def services(request: Request) -> str:
     """All units run, and will after a boot."""
     problems = []
-    for name in request.services:
+    target = f"{request.instance}.target"
+    for name in [*request.services, *([target] if units.parts(request.instance) else [])]:
         state = units.systemctl("is-active", units.unit(name), ok=None)
         enabled = units.systemctl("is-enabled", units.unit(name), ok=None)
         problems += [f"{name} is {state}"] if state != "active" else []

@@ -35,11 +35,12 @@ def parse(params: Mapping[str, Any], login: dict[str, Any]) -> Request:
         expected=params["expected_seconds"],
         hook=params["hook"] or "",
         stats_socket=params["stats_socket"] or "",
+        services=units.all_of(params["services"]),
         backup_dir=params["backup_dir"] or "",
         **{
             name: params[name]
             for name in (
-                "state_dir", "services", "current", "settings", "lock_timeout", "lock_seconds", "max_downtime",
+                "state_dir", "current", "settings", "lock_timeout", "lock_seconds", "max_downtime",
                 "keep_copy", "maintenance", "site", "web", "direct", "backup", "lock_token", "lock_wait", "protect",
                 "backup_hours",
             )

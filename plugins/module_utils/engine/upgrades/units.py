@@ -30,6 +30,8 @@ MADE = "# Made by catmaid.admin for upgrades; see docs/upgrade.md of the collect
 # What a unit is, by the program that it starts. A WSGI server does nothing until it is asked for a page.
 WSGI = frozenset({programs.WSGI})
 BACKGROUND = frozenset({programs.WORKER, programs.BEAT})
+# In which they start, with the workers of caches and Redis before all of them
+ORDER = ("", programs.WSGI, programs.ASGI, programs.WORKER, programs.BEAT)
 ARGV = re.compile(r"argv\[\]=(.*?) ; ")
 TRACEBACK = "Traceback (most recent call last)"
 
@@ -73,6 +75,19 @@ def instance_of(services: Sequence[str]) -> str:
     if supervisor.is_named(first):
         return re.sub(r"[^A-Za-z0-9_.-]+", "-", first.removeprefix(supervisor.PREFIX)).strip("-")
     return unit(first).rpartition(".")[0]
+
+
+def parts(instance: str) -> list[str]:
+    """Return the services that stop with the target of an instance, in the order in which they start."""
+    found = [name for name in _shown(f"{instance}.target", "ConsistsOf").split() if name.endswith(".service")]
+    return sorted(found, key=lambda name: ORDER.index(program(name).kind))
+
+
+def all_of(services: Sequence[str]) -> list[str]:
+    """Return these, with the others of their instance where a target holds them together."""
+    names = [unit(name) for name in services]
+    found = parts(instance_of(services))
+    return [*services] if not set(found) - set(names) else [*found, *(n for n in services if unit(n) not in found)]
 
 
 def boot_unit(instance: str) -> str:

@@ -3,7 +3,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 import os
 
+from channels.routing import ProtocolTypeRouter, URLRouter
 from django.core.asgi import get_asgi_application
+from django.urls import path
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mysite.settings")
-application = get_asgi_application()
+pages = get_asgi_application()
+
+from catmaid.consumers import Updates  # noqa: E402 (not before Django is set up)
+
+application = ProtocolTypeRouter(
+    {"http": pages, "websocket": URLRouter([path("channels/updates/", Updates.as_asgi())])}
+)

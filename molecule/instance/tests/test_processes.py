@@ -1,0 +1,149 @@
+# Copyright (c) 2026, catmaid.admin contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""All of an instance runs as one: with uWSGI and everything beside it on one host, with gunicorn alone on the other."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+
+PARTS = ["", "-asgi", "-cache-updates", "-celery", "-celery-beat", "-redis", "-spatial-updates"]
+ALL = [f"catmaid{part}.service" for part in PARTS]
+UPGRADE = "-H 'Connection: Upgrade' -H 'Upgrade: websocket' -H 'Sec-WebSocket-Version: 13' -H 'Sec-WebSocket-Key: {}'"
+WEBSOCKET = f"-N --http1.1 -i -m 2 {UPGRADE.format('dGhlIHNhbXBsZSBub25jZQ==')} -H 'Host: catmaid.test'"
+CELERY = "cd /opt/{0}/current/source/django/projects && runuser -u {0} -- /opt/{0}/current/env/bin/celery -A mysite"
+TASK = "catmaid.tasks.update_project_statistics_from_scratch"
+
+
+@pytest.fixture
+def instance(instances):
+    """The host where everything runs."""
+    return instances[-1]
+
+
+def states(instance, units) -> set[str]:
+    """Return in which states these units are."""
+    return set(instance.host.run(f"systemctl is-active {' '.join(units)}").stdout.split())
+
+
+def since(instance, units) -> list[str]:
+    """Return when each of them was started."""
+    return [instance.run(f"systemctl show --property=ActiveEnterTimestampMonotonic {unit}") for unit in units]
+
+
+def wait(instance, command: str) -> str:
+    """Return what a command prints as soon as it succeeds: processes take some seconds to import the code."""
+    deadline = time.monotonic() + 60
+    while (done := instance.host.run(command)).rc != 0:
+        assert time.monotonic() < deadline, done.stdout + done.stderr
+        time.sleep(1)
+    return done.stdout
+
+
+def works(instance, name: str = "catmaid") -> None:
+    """See that websockets open, and that a task that a page would hand to Celery is done."""
+    if name == "catmaid":
+        wait(instance, f"curl -s {WEBSOCKET} http://127.0.0.1/channels/updates/ | grep -q '101 Switching'")
+    celery = CELERY.format(name)
+    wait(instance, f"{celery} inspect ping --timeout=5")
+    task = instance.run(f"{celery} call {TASK}").strip()
+    wait(instance, f"journalctl --no-pager --unit {name}-celery | grep -qF '{task}] succeeded'")
+
+
+def test_each_host_has_what_it_is_to_have(instances, instance):
+    consists = "systemctl show --property=ConsistsOf --value catmaid.target"
+    assert sorted(instance.run(consists).split()) == sorted(ALL)
+    assert instances[0].run(consists).split() == ["catmaid.service"]
+    for one, server in zip(instances, ("gunicorn", "uwsgi")):
+        assert f"/bin/{server} " in one.run("systemctl show --property=ExecStart catmaid")
+    assert instance.host.run("systemctl is-enabled redis-server").stdout.strip() == "disabled"
+
+
+def test_websockets_and_celery_work(instance):
+    works(instance)
+
+
+def test_uwsgi_tells_the_guard_who_is_served(instance, play):
+    told = json.loads(instance.run("curl -s --unix-socket /run/catmaid/stats.sock --http0.9 http://x/"))
+    assert len(told["workers"]) == 2
+    seen = play("upgrade", "--tags", "plan", "--limit", instance.name)
+    assert seen.rc == 0, seen.output
+
+
+def test_nobody_else_gets_at_their_sockets(instance):
+    for path in ("/run/catmaid-redis/redis.sock", "/run/catmaid-asgi/asgi.sock", "/var/lib/catmaid-redis"):
+        assert instance.host.run(f"runuser -u nobody -- test -e {path}").rc != 0
+    assert instance.host.run("runuser -u www-data -- redis-cli -s /run/catmaid-redis/redis.sock ping").rc != 0
+    assert "listening" not in instance.run("ss -ltnp | sed -n 's/.*redis.*/listening/p'")
+
+
+def test_the_target_stops_and_starts_all(instance):
+    before = since(instance, ALL)
+    instance.run("systemctl restart catmaid.target")
+    assert all(one != other for one, other in zip(before, since(instance, ALL)))
+    works(instance)
+    instance.run("systemctl stop catmaid.target")
+    assert states(instance, ALL) == {"inactive"}
+    assert instance.get("/")[0] == 503
+    instance.run("systemctl start catmaid.target")
+    assert states(instance, ALL) == {"active"}
+
+
+def test_what_is_not_wanted_any_more_goes(instance, play):
+    limited = ("--limit", instance.name)
+    fewer = ["uwsgi", "websockets", "celery"]
+    done = play("provision", *limited, catmaid_https=True, catmaid_processes=fewer)
+    assert done.rc == 0, done.output
+    left = instance.run("systemctl show --property=ConsistsOf --value catmaid.target").split()
+    assert sorted(left) == [unit for unit in ALL if "updates" not in unit]
+    assert states(instance, ["catmaid-cache-updates", "catmaid-spatial-updates"]) == {"inactive"}
+    assert play("provision", *limited, catmaid_https=True).rc == 0
+    assert states(instance, ALL) == {"active"}
+
+
+def test_all_is_back_after_a_loss_of_power(instance):
+    instance.crash()
+    wait(instance, "curl -sf -H 'Host: catmaid.test' http://127.0.0.1/version")
+    assert states(instance, ALL) == {"active"}
+    works(instance)
+
+
+def test_two_instances_leave_each_other_alone(instance, play):
+    second = {
+        "catmaid_service": "second",
+        "catmaid_user": "second",
+        "catmaid_db_user": "second",
+        "catmaid_root": "/opt/second",
+        "catmaid_state_dir": "/var/lib/second",
+        "catmaid_db_name": "second",
+        "catmaid_server_name": "second.test",
+        "catmaid_processes": ["gunicorn", "celery"],
+    }
+    done = play("provision", "--limit", instance.name, **second)
+    assert done.rc == 0, done.output
+    others = ["second.service", "second-celery.service", "second-celery-beat.service", "second-redis.service"]
+    try:
+        assert instance.get("/version", "-H 'Host: second.test'")[0] == 200
+        works(instance, "second")
+        before = since(instance, ALL)
+        instance.run("systemctl restart second.target")
+        instance.run("systemctl stop second.target")
+        assert (states(instance, others), states(instance, ALL)) == ({"inactive"}, {"active"})
+        assert since(instance, ALL) == before
+        instance.run("systemctl start second.target")
+        running = since(instance, others)
+        instance.run("systemctl restart catmaid.target")
+        assert since(instance, others) == running
+    finally:
+        instance.run("systemctl disable --now second.target")
+
+
+def test_only_one_server_of_pages(instances, play):
+    for wrong in ([], ["uwsgi", "gunicorn"], ["celery"]):
+        refused = play("provision", catmaid_processes=wrong)
+        assert refused.rc != 0
+        for instance in instances:
+            assert "one of catmaid_processes uwsgi or gunicorn" in refused.messages(instance.name)
