@@ -7,6 +7,7 @@
 BENCH_IMAGES        "bookworm trixie": PostgreSQL 15 and 17
 BENCH_TREENODES     "1000000 3000000": sizes of the database; the biggest counts for the goals
 BENCH_REPETITIONS   "3": the medians of so many runs are told
+BENCH_HOSTS         "20": how many hosts the job "fleet" has at once
 BENCH_RESULTS       "bench/results": where JSON and the plot go
 
 The job "upgrade" takes a real CATMAID if CATMAID_REPO and its like say which, see tests/journey.py; with BENCH_ONLINE=1
@@ -29,7 +30,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench import backup_report, restore_report, tuning_report, upgrade_plays, upgrade_report, web_report
+from bench import (
+    backup_report,
+    fleet,
+    fleet_report,
+    restore_report,
+    tuning_report,
+    upgrade_plays,
+    upgrade_report,
+    web_report,
+)
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "catmaid.admin" / "bench"
@@ -40,9 +50,10 @@ JOBS = {
     "upgrade": upgrade_report,
     "web": web_report,
     "tuning": tuning_report,
+    "fleet": fleet_report,
 }
 # Those that want an instance on the host, with these variables
-SITES: dict[str, dict[str, Any]] = {"upgrade": {}, "web": web_report.SITE}
+SITES: dict[str, dict[str, Any]] = {"upgrade": {}, "web": web_report.SITE, "fleet": {}}
 FOLDER = "/opt/ansible_collections/catmaid/admin"
 ON_HOST = f"env --chdir={FOLDER} PYTHONPATH=/opt:{FOLDER} PYTHONPYCACHEPREFIX=/var/tmp/pycache python3"
 
@@ -72,10 +83,15 @@ def _measure(job: str, image: str, sizes: list[int], repetitions: str) -> list[d
     with tempfile.TemporaryDirectory(prefix="catmaid-bench-") as folder:
         Path(folder).chmod(0o755)  # what the host sees of it is read by its service user
         try:
-            ssh = _start(group, image, upgrade_plays.volumes(Path(folder)))
+            volumes = upgrade_plays.volumes(Path(folder))
+            ssh = _start(group, image, volumes)
             site = upgrade_plays.Site(Path(folder), ssh, ON_HOST, **SITES[job]) if job in SITES else None
             if site:
                 site.install()
+            if site and job == "fleet":
+                _say(f"{image}: fleet, {repetitions} rounds")
+                told = fleet.rounds(site, Path(folder), group, image, volumes, int(repetitions))
+                return [{"image": image, "treenodes": fleet.TREENODES, **run} for run in told]
             if job == "web":  # what is asked for is no matter of the database
                 _say(f"{image}: web, {repetitions} rounds")
                 return [{"image": image, "treenodes": 0, **run} for run in _lines(ssh, job, 0, repetitions)]

@@ -26,3 +26,33 @@ apt_install() {
   as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -qq \
     --no-install-recommends "${missing[@]}" >/dev/null
 }
+
+wait_until_booted() {
+  local name=$1 state='' deadline=$((SECONDS + 90))
+  while [ $SECONDS -lt $deadline ]; do
+    # Fails while the system bus does not answer yet.
+    state=$(podman exec "$name" systemctl is-system-running --wait 2>/dev/null) && return
+    [ "$state" = degraded ] && break
+    sleep 0.2
+  done
+  echo "$name did not boot: ${state:-no answer from systemd}" >&2
+  podman exec "$name" systemctl --failed --no-pager >&2
+  return 1
+}
+
+# Print how ssh reaches a container by a name, with the key and the connections of a group's folder.
+ssh_entry() {
+  cat <<HOST
+Host $1
+  HostName $(podman inspect --format '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' "$2")
+  User root
+  IdentityFile $3/key
+  IdentitiesOnly yes
+  StrictHostKeyChecking no
+  UserKnownHostsFile /dev/null
+  LogLevel ERROR
+  ControlMaster auto
+  ControlPersist 60s
+  ControlPath $3/%n
+HOST
+}

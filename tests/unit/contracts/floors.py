@@ -16,6 +16,7 @@ FLOORS = {
     "locks": 1,
     "sleepers": 1,
     "steps": 1,
+    "webpage": 1,
     "postgres": 2,
     "web": 2,
     "django": 3,
@@ -26,6 +27,7 @@ FLOORS = {
     "upgrades": 6,
     "adoption": 7,
     "checks": 7,
+    "fleet": 7,
     "upkeep": 7,
     "cli": 8,
 }

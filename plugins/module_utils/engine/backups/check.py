@@ -89,7 +89,7 @@ def _database(verdict: Verdict, config: Config, name: str, max_age: int, critica
     newest = listing.newest()
     about: dict[str, Any] = {"newest": newest.id if newest else None, "status": document}
     verdict.databases[name] = about
-    for code, text in _sections(document):
+    for code, text in sections(document):
         verdict.add(code, f"{name}: {text}")
     if not newest:
         verdict.add(CRITICAL, f"{name}: there is no verified backup in {folder}")
@@ -164,7 +164,8 @@ def _label(name: str) -> str:
     return name.replace("=", "_").replace("'", "''")
 
 
-def _sections(document: dict[str, Any]) -> Iterator[tuple[int, str]]:
+def sections(document: dict[str, Any]) -> Iterator[tuple[int, str]]:
+    """Tell of each section of a database's status whose last run failed or was lost, and how bad that is."""
     dead = status.lost(document)
     for section, code in FAILED.items():
         last = (document.get(section) or {}).get("last")

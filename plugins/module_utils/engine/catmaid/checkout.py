@@ -117,23 +117,36 @@ class Checkout:
 
         It borrows the clone's objects, and is removed.
         """
+        with self._borrowing() as here:
+            if os.path.isdir(self.clone):
+                self._git("fetch", "--quiet", "--no-tags", self.clone, "+refs/tags/*:refs/tags/*", cwd=here.path)
+            if not here.has(commit):
+                self._fetch_all(here.path)
+            if not here.has(commit):
+                raise self._not_there(commit)
+            self._fetch_head(here.path, tree)
+            yield here
+
+    @contextmanager
+    def today(self, tree: str) -> Iterator[Commits]:
+        """Yield a repository with all that the remote has now, and what is checked out in ``tree``; it is removed."""
+        with self._borrowing() as here:
+            self._fetch_all(here.path)
+            self._fetch_head(here.path, tree)
+            yield here
+
+    @contextmanager
+    def _borrowing(self) -> Iterator[Commits]:
         folder = tempfile.mkdtemp(prefix="catmaid-admin-")
         try:
             if self.user and os.geteuid() == 0:
                 os.chown(folder, pwd.getpwnam(self.user).pw_uid, -1)
             path = os.path.join(folder, "repository")
             self._git("init", "--quiet", "--bare", path)
-            here = Commits(path, self.user)
             if os.path.isdir(self.clone):
                 with open(os.path.join(path, "objects", "info", "alternates"), "w", encoding="utf-8") as file:
                     file.write(f"{self.clone}/objects\n")
-                self._git("fetch", "--quiet", "--no-tags", self.clone, "+refs/tags/*:refs/tags/*", cwd=path)
-            if not here.has(commit):
-                self._fetch_all(path)
-            if not here.has(commit):
-                raise self._not_there(commit)
-            self._fetch_head(path, tree)
-            yield here
+            yield Commits(path, self.user)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -5,22 +5,18 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterator, Mapping
 
 from ..errors import CatmaidError
+from ..webpage import document, escape, heads
 from .model import APPLICATION, DATABASE, KERNEL, WEB, Budget, Value, about, bytes_of
 
 TITLES = {DATABASE: "PostgreSQL", KERNEL: "Kernel", APPLICATION: "Application", WEB: "nginx"}
 # Told apart also by those who see few colours, on white and on black: Okabe and Ito's, without black.
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#999999")
 STYLE = """
-:root { color-scheme: light dark; --line: #ccc; --bad: #b00020; }
-@media (prefers-color-scheme: dark) { :root { --line: #444; --bad: #ff8a80; } }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 70em; margin: 2em auto; padding: 0 1em; }
+main { max-width: 70em; margin: auto; }
 .bar { display: flex; height: 2.2em; border: 1px solid var(--line); border-radius: 4px; overflow: hidden; }
-table { border-collapse: collapse; width: 100%; }
-th, td { text-align: left; vertical-align: top; padding: .3em .6em; border-bottom: 1px solid var(--line); }
 td.size { text-align: right; white-space: nowrap; }
 .key { display: inline-block; width: .9em; height: .9em; border-radius: 2px; margin-right: .5em; }
 .fatal { color: var(--bad); font-weight: bold; }
@@ -85,30 +81,24 @@ def markdown(budget: Budget, live: Mapping[str, str], host: str) -> str:
 
 def page(budget: Budget, live: Mapping[str, str], host: str) -> str:
     """Return the same as a page that needs nothing else."""
-    title = html.escape(f"Tuning of {host}")
-    lines = ["<!DOCTYPE html>", '<html lang="en">', '<meta charset="utf-8">']
-    lines += [
-        '<meta name="viewport" content="width=device-width">',
-        f"<title>{title}</title>",
-        f"<style>{STYLE}</style>",
-    ]
-    lines += [f"<h1>{title}</h1>", f"<p>{html.escape(_host(budget))}</p>", *_bar(budget)]
+    title = f"Tuning of {host}"
+    lines = [f"<h1>{escape(title)}</h1>", f"<p>{escape(_host(budget))}</p>", *_bar(budget)]
     if budget.conflicts:
         lines += ["<h2>Conflicts</h2>", "<ul>"]
         for conflict in budget.conflicts:
             mark = ' class="fatal"' if conflict.fatal else ""
-            lines.append(f"<li{mark}>{html.escape(_told(conflict.fatal, str(conflict)))}</li>")
+            lines.append(f"<li{mark}>{escape(_told(conflict.fatal, str(conflict)))}</li>")
         lines.append("</ul>")
     for part, values in _parts(budget):
         lines += [f"<h2>{TITLES[part]}</h2>", "<table>"]
-        lines.append("<tr><th>setting</th><th>now</th><th>advised</th><th>why</th><th>source</th></tr>")
+        lines.append(heads(("setting", "now", "advised", "why", "source")))
         for value in values:
             mark = "" if is_so(value, live) else ' class="changes"'
             cells = (live.get(value.name, "-"), _advised(value, live), value.reason, value.source)
-            row = "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)
-            lines.append(f"<tr><td{mark}>{html.escape(value.name)}</td>{row}</tr>")
+            row = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
+            lines.append(f"<tr><td{mark}>{escape(value.name)}</td>{row}</tr>")
         lines.append("</table>")
-    return "\n".join([*lines, "</html>", ""])
+    return document(title, STYLE, lines)
 
 
 def _bar(budget: Budget) -> Iterator[str]:
@@ -116,15 +106,15 @@ def _bar(budget: Budget) -> Iterator[str]:
     yield '<div class="bar" role="img" aria-label="How the memory is shared; the table below says the same">'
     parts = [(share, 100 * share.bytes / budget.host.memory) for share in budget.shares]
     for (share, percent), colour in zip(parts, COLOURS):
-        label = html.escape(f"{share.name}: {about(share.bytes)}, {percent:.0f} %")
+        label = escape(f"{share.name}: {about(share.bytes)}, {percent:.0f} %")
         yield f'<div style="width: {percent:.2f}%; background: {colour}" title="{label}"></div>'
     yield "</div>"
     yield "<table>"
-    yield "<tr><th>share</th><th>size</th><th>of all</th><th>what for</th></tr>"
+    yield heads(("share", "size", "of all", "what for"))
     for (share, percent), colour in zip(parts, COLOURS):
-        name = f'<span class="key" style="background: {colour}"></span>{html.escape(share.name)}'
+        name = f'<span class="key" style="background: {colour}"></span>{escape(share.name)}'
         numbers = f'<td class="size">{about(share.bytes)}</td><td class="size">{percent:.0f} %</td>'
-        yield f"<tr><td>{name}</td>{numbers}<td>{html.escape(share.reason)}</td></tr>"
+        yield f"<tr><td>{name}</td>{numbers}<td>{escape(share.reason)}</td></tr>"
     yield "</table>"
 
 
