@@ -2,7 +2,7 @@
 RUN := tests/tools tests/run.py
 LINTS := python format types yaml spelling changelog docs ansible shell
 
-.PHONY: help demo bench test acceptance lint $(LINTS:%=lint-%) sanity test-unit test-integration molecule docs hosts changelog build clean
+.PHONY: help demo bench test acceptance lint $(LINTS:%=lint-%) sanity test-unit test-awx test-integration molecule docs hosts changelog build clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 20
@@ -32,6 +32,9 @@ sanity: ## ansible-test sanity (SANITY_ARGS="--test pep8")
 
 test-unit: ## Unit and contract tests (PYTEST_ARGS="-k specs")
 	@$(RUN) unit
+
+test-awx: ## What AWX is configured by, on a controller in memory
+	@$(RUN) awx
 
 test-integration: ## Tests inside a fresh host (IMAGE=bookworm, trixie, bullseye, jammy or noble, PYTEST_ARGS="tests/integration/test_migrate.py")
 	@$(RUN) integration$(if $(IMAGE),-$(IMAGE))

@@ -140,13 +140,13 @@ def sanity(folder: Path) -> bool:
     return call([*argv, *shlex.split(os.environ.get("SANITY_ARGS", "")), *SHIPPED], cwd=copy, HOME=str(home))
 
 
-def unit(folder: Path) -> bool:
-    """Run the unit tests."""
+def pytest(tests: str, folder: Path) -> bool:
+    """Run the tests of a folder on this machine."""
     path = collections_path(folder)
     # Or Python would find the ansible_collections of the package "ansible" only.
     (Path(path) / "ansible_collections/__init__.py").touch()
     return call(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *pytest_arguments("tests/unit")],
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *pytest_arguments(tests)],
         PYTHONPATH=path,
         **ansible_environment(folder / "ansible"),
     )
@@ -253,8 +253,10 @@ def all_steps(molecule: Molecule) -> list[Step]:
     return [
         *(Step(name, partial(command, argv)) for name, argv in commands.items()),
         Step("lint-shell", lint_shell),
-        Step("unit", unit),
+        Step("unit", partial(pytest, "tests/unit")),
         Step("sanity", sanity),
+        # Ansible runs again and again, so beside those that wait
+        Step("awx", partial(pytest, "tests/awx"), lane="awx"),
         *(Step(f"integration-{image}", partial(integration, image), lane=image) for image in IMAGES),
         *(Step(f"integration-{image}", partial(integration, image), image, extra=True) for image in OTHER_IMAGES),
         *(Step(f"{MOLECULE}{name}", partial(molecule.run, name), lane=molecule.lane(name)) for name in scenarios()),

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 import yaml
 
-from .awx.injection import inject
-from .contracts.house import CHECKOUT, ROLES, read
+from tests.unit.contracts.house import CHECKOUT, ROLES, read
+
+from .injection import inject
 
 HOSTILE = {
     "quotes": 'it\'s a "test"',

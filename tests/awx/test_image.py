@@ -9,7 +9,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from .contracts.house import CHECKOUT
+from tests.unit.contracts.house import CHECKOUT
 
 NAME = "execution-environment.yml"
 

@@ -19,10 +19,11 @@ from typing import Any
 
 import pytest
 
-from .awx import rules, specs
-from .awx.controller import TOKEN, Controller, Refused, Server
-from .contracts import coverage
-from .contracts.house import CHECKOUT, PLAYBOOKS, mappings, read, yaml_files
+from tests.unit.contracts import coverage
+from tests.unit.contracts.house import CHECKOUT, PLAYBOOKS, mappings, read, yaml_files
+
+from . import rules, specs
+from .controller import TOKEN, Controller, Refused, Server
 
 SITE = CHECKOUT / "examples/site"
 # Playbooks that no template is for, and why
