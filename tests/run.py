@@ -255,7 +255,6 @@ def all_steps(molecule: Molecule) -> list[Step]:
         Step("lint-shell", lint_shell),
         Step("unit", partial(pytest, "tests/unit")),
         Step("sanity", sanity),
-        # Ansible runs again and again, so beside those that wait
         Step("awx", partial(pytest, "tests/awx"), lane="awx"),
         *(Step(f"integration-{image}", partial(integration, image), lane=image) for image in IMAGES),
         *(Step(f"integration-{image}", partial(integration, image), image, extra=True) for image in OTHER_IMAGES),
