@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import threading
 from collections.abc import Iterator
@@ -126,6 +127,82 @@ def test_what_only_adds_goes_online_and_back(served: Served) -> None:
     assert not served.upgrade(BEFORE).failed
     again = run_module("upgrade_rehearsal", **wishes(served, backup_dir=dest))
     assert not again.result["rehearsed"] and again.result["online"]
+
+
+# Who asks the server is answered when the page has gone, or after some seconds; which and when is written down.
+NOTES = """
+class Notes:
+    def __init__(self, answer):
+        self.answer = answer
+
+    def __call__(self, request):
+        import os, sys, time
+        if sys.argv[0].endswith(("server.py", "gunicorn")):
+            with open("{notes}", "a") as file:
+                file.write("%.3f %s\\n" % (time.time(), request.path))
+            deadline = time.time() + {patience}
+            while os.path.exists("{page}") and time.time() < deadline:
+                time.sleep(0.05)
+            if not os.path.exists("{page}"):
+                open("{notes}.gone", "a").close()
+        return self.answer(request)
+
+MIDDLEWARE.append("mysite.settings.Notes")
+"""
+
+
+@contextmanager
+def noting(served: Served, patience: int) -> Iterator[Path]:
+    """Let the next release note its questions in a file."""
+    settings = served.prepare(AFTER) / "source/django/projects/mysite/settings.py"
+    kept, folder = settings.read_text(), served.root / "notes"
+    folder.mkdir(mode=0o777)
+    folder.chmod(0o777)
+    notes = NOTES.format(notes=folder / "questions", page=served.state / "maintenance.html", patience=patience)
+    settings.write_text(kept + notes)
+    try:
+        yield folder / "questions"
+    finally:
+        settings.write_text(kept)
+        shutil.rmtree(folder)
+
+
+def test_online_people_wait_for_the_answer_as_soon_as_somebody_listens(served: Served) -> None:
+    backup(served)
+    assert rehearse(served, mode="online").result["online"]
+    with noting(served, patience=20) as questions:
+        done = served.upgrade(AFTER, mode="online")
+        assert done.changed, done.error
+        assert questions.with_name("questions.gone").exists()
+        (line,) = served.history()
+        assert 0 < line["downtime_seconds"] < 20
+        served.assert_serves(AFTER)
+
+
+@pytest.fixture
+def wsgi(served: Served) -> Iterator[None]:
+    """The service is a WSGI server by its name."""
+    unit = Path(f"/etc/systemd/system/{SERVICE}.service")
+    kept = unit.read_text()
+    shutil.copy(served.root / "server.py", served.root / "gunicorn")
+    unit.write_text(kept.replace("server.py", "gunicorn"))
+    run(["systemctl", "daemon-reload"])
+    yield
+    unit.write_text(kept)
+    run(["systemctl", "daemon-reload"])
+
+
+@pytest.mark.usefixtures("wsgi")
+def test_the_application_has_imported_its_pages_when_the_migrations_end(served: Served) -> None:
+    psql(DATABASE, f"ALTER DATABASE {DATABASE} SET catmaid.slow_seconds = 10")
+    with noting(served, patience=0) as questions:
+        done = served.upgrade(AFTER)
+        assert done.changed, done.error
+        first, page = questions.read_text().split()[:2]
+        assert page == "/projects"
+        late = "SELECT extract(epoch FROM applied) FROM django_migrations WHERE name = '0009_add_samplers'"
+        assert float(first) < float(psql(DATABASE, late))
+        served.assert_serves(AFTER)
 
 
 def test_one_of_the_day_counts_at_night(served: Served) -> None:

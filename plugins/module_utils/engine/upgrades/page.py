@@ -37,11 +37,13 @@ def show(state_dir: str, text: str, seconds: float) -> None:
         raise of_system("showing the maintenance page", error) from error
 
 
-def remove(state_dir: str) -> None:
-    """Let visitors see the application."""
+def remove(state_dir: str) -> bool:
+    """Let visitors see the application, and return whether they did not."""
+    shown = os.path.exists(os.path.join(state_dir, NAME))
     for path in (os.path.join(state_dir, NAME), *(_retry(state_dir, step) for step in STEPS)):
         if os.path.exists(path):
             os.unlink(path)
+    return shown
 
 
 def _retry(state_dir: str, step: int) -> str:

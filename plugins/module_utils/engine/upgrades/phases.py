@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
@@ -87,8 +87,8 @@ def show_page(job: Job) -> None:
 
 def remove_page(job: Job) -> None:
     """Let visitors see the application."""
-    page.remove(job.request.state_dir)
-    job.journal.opened = time.time()
+    if page.remove(job.request.state_dir) or not job.journal.opened:
+        job.journal.opened = time.time()
 
 
 def stop(job: Job) -> None:
@@ -149,8 +149,7 @@ def migrate(job: Job) -> None:
     exchange.update_extensions(request, job.extensions)
     if job.plan and job.migrates:
         # They import the code meanwhile. Nobody gets through to them yet: the web server shows its page.
-        job.since = units.now()
-        units.start(request.instance, units.of(units.WSGI, request.services), wait=False)
+        _begin(job, units.of(units.WSGI, request.services))
         steps, done = job.plan.steps, list[str]()
         outcome = migrations.run(
             job.new,
@@ -188,14 +187,24 @@ def undo_migrate_online(job: Job) -> None:
         facts["kept_migrations"] = max(0, kept_now - facts.get("migrations_before", kept_now))
 
 
+def _begin(job: Job, services: Sequence[str]) -> None:
+    """Begin to start these, and let them import what they would import for their first visitor."""
+    job.since = job.since or units.now()
+    units.start(job.request.instance, services, wait=False)
+    verification.warm_up(job.request)
+
+
 def start(job: Job) -> None:
     """Start all services and ask them, and meanwhile let the code answer in a process of its own."""
     request = job.request
-    job.since = job.since or units.now()
-    units.start(request.instance, request.services, wait=False)
+    _begin(job, request.services)
     asking = verification.Asking(lambda: verification.directly(request, request.new))
     if request.kind != ONLINE:  # where it has done so already
         smoke.live(job.new)
+    elif request.direct:
+        # No data of theirs would be lost on the way back: people may wait where they will be answered.
+        verification.taken_in(request)
+        remove_page(job)
     units.start(request.instance, request.services)
     asking.answered()
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
 import ssl
@@ -13,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from http.client import HTTPConnection, HTTPException
 from typing import Any
 
@@ -26,6 +28,7 @@ ANSWER_WITHIN = 30.0  # seconds in which the application has to answer at all
 PAUSE = 0.05
 TIMEOUT = 30.0
 TAKEN_IN_WITHIN = 5.0
+WARMED_AT_MOST = 16  # processes; how many there are is known to the server alone
 BY_TLS = "https:"
 STATIC = re.compile(r"""/static/[^"']+[.](?:css|js)""")
 # CATMAID's newer releases write 2021.12.21.dev305+g7d9f83618 for what git calls 2021.12.21-305-g7d9f83618.
@@ -59,7 +62,7 @@ class Connection(HTTPConnection):
 class Asking:
     """Questions that are asked in a thread of their own, while something else is looked at."""
 
-    def __init__(self, ask: Callable[[], None]) -> None:
+    def __init__(self, ask: Callable[[], object]) -> None:
         self._ask = ask
         self._errors: list[Exception] = []
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -123,6 +126,24 @@ def let_in(request: Request) -> None:
             get(address, request.site, "/version", timeout=TAKEN_IN_WITHIN)
 
 
+def warm_up(request: Request) -> None:
+    """Let each process of the application import its pages, in threads of their own: it takes seconds on the first
+    question, whoever asks.
+
+    The question is answered before anything looks at the database: it lacks the slash at the end.
+    """
+    for address in request.direct:
+        ask = partial(get, address, request.site, "/projects")
+        for _process in range(min(os.cpu_count() or 1, WARMED_AT_MOST)):
+            Asking(partial(_patiently, ask, f"asking {address} for {request.site}"))
+
+
+def taken_in(request: Request) -> None:
+    """Return when the application listens again: whoever asks from now on waits for an answer, and gets one."""
+    for address in request.direct:
+        _patiently(partial(_connect, address), f"waiting for somebody to listen at {address}")
+
+
 def directly(request: Request, release: Release) -> None:
     """Ask where the application itself listens."""
     for address in request.direct:
@@ -144,6 +165,13 @@ def quiet(request: Request, since: float) -> None:
     if found:
         told = " | ".join(line.strip() for line in lines[found[0] : found[0] + 30][-6:])
         raise CatmaidError("reading the logs of the application", f"there is an exception in them: {told}")
+
+
+def _connect(address: str) -> tuple[int, str]:
+    connection = Connection(address)
+    connection.connect()
+    connection.close()
+    return 200, ""
 
 
 def _patiently(ask: Callable[[], tuple[int, str]], doing: str) -> tuple[int, str]:
