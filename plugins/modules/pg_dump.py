@@ -241,6 +241,10 @@ rows:
   returned: like RV(manifest)
   type: int
   sample: 5313378
+seconds:
+  description: How long it took to make.
+  returned: like RV(manifest)
+  type: float
 gone:
   description:
     - The backups that O(make_room) let go, or would in check mode, as RV(catmaid.admin.backup_prune#module:gone).
@@ -279,7 +283,6 @@ missing:
   returned: like RV(manifest)
   type: list
   elements: str
-  sample: []
 """
 
 from typing import Any
@@ -386,6 +389,7 @@ def work(module: AnsibleModule, report: Report | None) -> dict[str, Any]:
             manifest=manifest,
             bytes=manifest["bytes"],
             rows=sum(table["rows"] for table in manifest["tables"]),
+            seconds=backup.seconds,
             left_out=manifest["left_out"],
             missing=manifest["missing"],
         )

@@ -69,6 +69,11 @@ class Backup:
         return int(self.manifest.get("bytes", 0))
 
     @property
+    def seconds(self) -> float:
+        """How long it took to make."""
+        return (parse_time(self.manifest["finished"]) - parse_time(self.manifest["started"])).total_seconds()
+
+    @property
     def cluster(self) -> str:
         """The number of the database cluster that it is of; empty when nobody knows."""
         return str((self.manifest.get("postgresql") or {}).get("cluster") or "")
