@@ -16,6 +16,8 @@ import pytest
 from tests.integration.double_fixtures import PASSWORD, ROLE, Release, fingerprint, psql
 from tests.integration.instances import Instance, finish, session_that_runs, snapshot, start
 
+pytestmark = pytest.mark.once("bookworm")
+
 MODULE = "direct_edit"
 ROOT = "(SELECT min(id) FROM ONLY treenode WHERE parent_id IS NULL)"
 LEAF = "(SELECT max(id) FROM ONLY treenode t WHERE NOT EXISTS (SELECT FROM treenode c WHERE c.parent_id = t.id))"
