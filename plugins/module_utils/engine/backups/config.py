@@ -133,7 +133,7 @@ class Config:
 
     def check_caps(self) -> None:
         """Raise where an amount cannot be read: that is told now, and not at night."""
-        _ = self.caps
+        dict(self.caps)
 
     def state_of(self, job: str) -> str:
         """Return where the last run of a job stands."""
