@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 import shlex
 
-NODES = "SELECT count(*), sum(hashtextextended(t::text, 0)) FROM ONLY treenode t"
+# By names, as a restore may change the order of columns
+NODES = """SELECT count(*), sum(hashtextextended(concat_ws('/', id, parent_id, skeleton_id, location_x, location_y,
+    location_z, edition_time, txid), 0)) FROM ONLY treenode"""
 MOVED = "UPDATE treenode SET location_x = location_x + 7 WHERE parent_id IS NULL; -- COMMIT;"
 RUNS = "catmaid.admin.direct_edit : Run it, and keep what it does if nothing is worse then"
 
