@@ -160,6 +160,12 @@ def test_what_cannot_work_is_refused_before_anything_stops(served: Served) -> No
     held = run_module("job_lock", login_db=DATABASE, job="somebody's play")
     assert "is locked by somebody's play" in served.upgrade().error
     run_module("job_lock", login_db=DATABASE, state="released", token=held.result["token"])
+    python = served.prepare(NEW) / "env"
+    python.rename(served.root / "elsewhere")
+    try:
+        assert f"{SERVICE}.service starts env/bin/python, which" in served.upgrade().error
+    finally:
+        (served.root / "elsewhere").rename(python)
     served.assert_serves(OLD)
     assert not (served.state / "upgrade-request.json").exists()
 

@@ -51,6 +51,10 @@ def prepare(asked: Request, seen: Seen | None = None) -> Job:
         raise CatmaidError(
             doing, "another job was interrupted here", f"Run catmaid-admin recover --state {asked.state_dir}."
         )
+    lacking = units.lacking_programs(asked.services, asked.current, asked.new.path)
+    if lacking:
+        cause = "; ".join(f"{unit} starts {own}, which {asked.new.path} does not have" for unit, own in lacking)
+        raise CatmaidError(doing, cause, "Name in catmaid_processes what runs here, gunicorn for example.")
     job = Job(asked, journal.new(asked))
     if asked.kind != ROLLBACK:
         job.plan, job.extensions = seen or look(asked)

@@ -170,6 +170,17 @@ def program(name: str) -> Program:
     return programs.parse(found.group(1).split() if found else [])
 
 
+def lacking_programs(services: Sequence[str], current: str, path: str) -> list[tuple[str, str]]:
+    """Return the units that start something of the release that serves which the one in ``path`` does not have."""
+    found = []
+    for name in services:
+        for word in program(name).call:
+            own = os.path.relpath(word, current)
+            if word.startswith("/") and not own.startswith("..") and not os.path.exists(os.path.join(path, own)):
+                found.append((unit(name), own))
+    return found
+
+
 @dataclass(frozen=True)
 class Context:
     """What a unit gives to its program."""
