@@ -17,7 +17,6 @@ from ansible.module_utils.basic import AnsibleModule
 from .engine import locks
 from .engine.backups import prune, store
 from .engine.backups.retention import Policy
-from .engine.checks.site import Site
 from .engine.django.project import Project
 from .engine.errors import CatmaidError
 from .engine.postgres import identity
@@ -155,9 +154,12 @@ def server(params: dict[str, Any]) -> Server:
     )
 
 
-def site(params: dict[str, Any]) -> Site:
-    """Return the web site that the site options describe."""
-    return Site(params["server_name"], params["https"], params["url_prefix"].rstrip("/"), params["port"])
+def site(params: dict[str, Any]) -> tuple[str, bool, str, int]:
+    """Return what the engine's Site is made of by the site options.
+
+    What is imported here goes along with every module to the host: the class is not.
+    """
+    return params["server_name"], params["https"], params["url_prefix"].rstrip("/"), params["port"]
 
 
 def project(params: dict[str, Any]) -> Project:

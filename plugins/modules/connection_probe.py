@@ -107,6 +107,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.catmaid.admin.plugins.module_utils import _ansible
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.checks import connections
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.checks.site import Site
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.errors import CatmaidError
 
 
@@ -115,7 +116,7 @@ def look(params: dict[str, Any]) -> dict[str, Any]:
     if params["rounds"] < 2 or params["requests"] < 1 or params["parallel"] < 1:
         raise CatmaidError("probing connections", "rounds is less than 2, or requests or parallel less than 1")
     load = connections.Load(**{name: params[name] for name in ("page", "rounds", "requests", "parallel")})
-    site = _ansible.site(params)
+    site = Site(*_ansible.site(params))
     server = _ansible.server(params)
     found = connections.probe(server, params["login_db"], params["role"], site, load, params["capacity"])
     return {"changed": False, **asdict(found)}

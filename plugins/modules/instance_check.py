@@ -115,6 +115,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.catmaid.admin.plugins.module_utils import _ansible
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.checks import request
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.checks import run as checks
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.checks.site import Site
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.upgrades import units
 
 
@@ -124,7 +125,7 @@ def look(params: dict[str, Any]) -> dict[str, Any]:
         project=_ansible.project(params),
         server=_ansible.server(params),
         database=params["login_db"],
-        site=_ansible.site(params),
+        site=Site(*_ansible.site(params)),
         services=units.all_of(params["services"]),
         secrets=params["secrets_dir"],
         instance=params["instance"],

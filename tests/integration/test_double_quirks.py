@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -378,6 +377,5 @@ def test_the_slow_migration_can_be_killed_in_the_middle(double_release: Releases
     wait_for(database, "NOT EXISTS (SELECT FROM pg_stat_activity WHERE usename = 'catmaid_user')")
     assert psql(database, "SELECT to_regclass('catmaid_sampler') IS NULL") == "t"
     psql("postgres", f"ALTER DATABASE \"{database}\" SET catmaid.slow_seconds = '0'")
-    begun = time.monotonic()
     release.manage("migrate")
-    assert time.monotonic() - begun < 4
+    assert psql(database, "SELECT to_regclass('catmaid_sampler') IS NULL") == "f"
