@@ -39,10 +39,9 @@ IMAGES = ("bookworm", "trixie")
 # Further PostgreSQLs and Pythons, for those who ask for them: 13 and 3.9, 14 and 3.10, 16 and 3.12
 OTHER_IMAGES = ("bullseye", "jammy", "noble")
 MOLECULE = "molecule-"
-# Scenarios that follow the integration tests of an image, so that all lanes take about the same time.
-SHORT_SCENARIOS = dict.fromkeys(("hosts", "instance", "tuning"), "bookworm") | dict.fromkeys(
-    ("backup", "nginx_ssl"), "trixie"
-)
+# Scenarios that follow the tests of another lane, so that all take about the same time.
+LANES = {"hosts": "bookworm", "tuning": "bookworm", "backup": "trixie", "nginx_ssl": "trixie"}
+LANES |= {"instance": "awx", "schedule": "awx"}
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 ENGINE = "plugins/module_utils/engine"
 # In the environment of a lane's process: where it leaves its results.
@@ -228,7 +227,7 @@ class Molecule:
 
     def lane(self, scenario: str) -> str:
         """Return the lane of a scenario: hosts with a name of somebody's own cannot be had twice."""
-        return "molecule" if self.keep else SHORT_SCENARIOS.get(scenario, "molecule")
+        return "molecule" if self.keep else LANES.get(scenario, "molecule")
 
     def remove_hosts(self) -> None:
         """Remove the hosts."""
