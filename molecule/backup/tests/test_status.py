@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 import subprocess
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import sync_playwright
 
 GONE = "catmaid-gone"
-LIB = "tests/hosts/lib.sh"
+LIB = Path(__file__).resolve().parents[3] / "tests/hosts/lib.sh"
 HEADS = ["Host", "State", "Release", "Upstream", "Migrations", "Last backup", "Last drill", "Certificate", "PostGIS"]
 HEADS += ["Disk free", "Stale tables", "Failed units"]
 DESK, PHONE = {"width": 1440, "height": 900}, {"width": 360, "height": 780}
@@ -49,7 +50,7 @@ BEYOND = """() => [...document.body.querySelectorAll("*")]
 @pytest.fixture(scope="module")
 def browser():
     """Chromium, of the system's own packages."""
-    subprocess.run(["bash", "-c", f"source {LIB}; apt_install chromium fonts-dejavu-core"], check=True)
+    subprocess.run(["bash", "-c", f"source '{LIB}'; apt_install chromium fonts-dejavu-core"], check=True)
     with sync_playwright() as playwright:
         found = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
         yield found
