@@ -125,25 +125,32 @@ def kill(process: subprocess.Popen) -> None:
 
 
 class Player:
-    """Runs the collection's playbooks on all hosts."""
+    """Runs the collection's playbooks on the hosts of some instances."""
 
     inventory = INVENTORY
-    start = staticmethod(start)
     finish = staticmethod(finish)
     kill = staticmethod(kill)
 
+    def __init__(self, instances: list[Instance]) -> None:
+        self.hosts = ",".join(instance.name for instance in instances)
+
+    def start(self, playbook: str, *options: str, **variables: object) -> subprocess.Popen:
+        """Start one; a limit of the test's own comes after this one, and wins."""
+        return start(playbook, "--limit", self.hosts, *options, **variables)
+
     def __call__(self, *arguments: str, **variables: object) -> Play:
         """Run one to its end."""
-        return finish(start(*arguments, **variables))
+        return finish(self.start(*arguments, **variables))
 
 
-@pytest.fixture(scope="session")
-def play() -> Player:
-    """Run one of the collection's playbooks on all hosts, and return how it ended."""
-    return Player()
+@pytest.fixture(scope="module")
+def instances(request) -> list[Instance]:
+    """The instances on both hosts, or on the one that is enough for what a file tests."""
+    marker = request.node.get_closest_marker("once")
+    return [Instance(name) for name in NAMES if not marker or name.endswith(marker.args)]
 
 
-@pytest.fixture(scope="session")
-def instances() -> list[Instance]:
-    """The instances on both hosts."""
-    return [Instance(name) for name in NAMES]
+@pytest.fixture(scope="module")
+def play(instances) -> Player:
+    """Run one of the collection's playbooks on the hosts of these instances, and return how it ended."""
+    return Player(instances)

@@ -5,6 +5,10 @@
 
 from __future__ import annotations
 
+import pytest
+
+pytestmark = pytest.mark.once("trixie")
+
 DERIVED = {
     "treenode_edge": "t",
     "treenode_connector_edge": "t",

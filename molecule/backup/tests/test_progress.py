@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.once("bookworm")
+
 INVENTORY = Path(__file__).resolve().parents[2] / "shared/inventory"
 DATABASE = "slow to dump"
 DEST = "/var/tmp/progress"
@@ -48,10 +50,11 @@ def _slow_database(instances):
 
 
 class Tasks:
-    """Plays tasks on both hosts and keeps their results."""
+    """Plays tasks on some hosts and keeps their results."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, hosts: str) -> None:
         self._folder = folder
+        self._hosts = hosts
 
     def start(self, *tasks: dict[str, Any], options: tuple[str, ...] = ()) -> subprocess.Popen[bytes]:
         """Start ansible-playbook, with the output that people see."""
@@ -64,7 +67,7 @@ class Tasks:
                 {"ansible.builtin.copy": {"content": content, "dest": path}, "name": "Keep the result",
                  "delegate_to": "localhost", "become": False, "no_log": True, "check_mode": False},
             ]  # fmt: skip
-        play = {"hosts": "catmaid", "gather_facts": False, "become": True, "strategy": "free", "tasks": listed}
+        play = {"hosts": self._hosts, "gather_facts": False, "become": True, "strategy": "free", "tasks": listed}
         playbook = self._folder / "playbook.yml"
         playbook.write_text(json.dumps([play]), encoding="utf-8")
         with open(self._folder / "output", "w", encoding="utf-8") as output:
@@ -98,9 +101,9 @@ class Tasks:
 
 
 @pytest.fixture
-def tasks(tmp_path):
+def tasks(tmp_path, play):
     """Play tasks."""
-    return Tasks(tmp_path)
+    return Tasks(tmp_path, play.hosts)
 
 
 def dump(**arguments: Any) -> dict[str, Any]:

@@ -35,14 +35,14 @@ class Killer:
 
     at = AT
 
-    def __init__(self, inventory: Path) -> None:
-        self.inventory = str(inventory)
+    def __init__(self, play) -> None:
+        self.where = ["-i", str(play.inventory), "--limit", play.hosts]
 
     def __call__(self, phase: str, at: str = "", **wanted: object) -> None:
         """Run a restore until it gets to a phase, or to its task ``at``, and kill all of it, as a power cut does."""
         heading = f"{phase.capitalize()} | {at}" if at else self.heading(phase)
         variables = json.dumps({**WANTED, **wanted})
-        argv = ["ansible-playbook", "-i", self.inventory, "catmaid.admin.restore", "-e", variables]
+        argv = ["ansible-playbook", *self.where, "catmaid.admin.restore", "-e", variables]
         environment = os.environ | {"ANSIBLE_STDOUT_CALLBACK": "default", "ANSIBLE_NOCOLOR": "1"}
         running = subprocess.Popen(
             argv, env=environment | {"PYTHONUNBUFFERED": "1"}, stdout=subprocess.PIPE, text=True, start_new_session=True
@@ -64,7 +64,7 @@ class Killer:
         return f"{phase.capitalize()} | {AT[phase]}" if phase in AT else first
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def kill_at(play) -> Killer:
-    """Run a restore on all hosts until it gets to a phase, and kill it."""
-    return Killer(play.inventory)
+    """Run a restore until it gets to a phase, and kill it."""
+    return Killer(play)

@@ -8,6 +8,10 @@ from __future__ import annotations
 import json
 import shlex
 
+import pytest
+
+pytestmark = pytest.mark.once("trixie")
+
 # By names, as a restore may change the order of columns
 NODES = """SELECT count(*), sum(hashtextextended(concat_ws('/', id, parent_id, skeleton_id, location_x, location_y,
     location_z, edition_time, txid), 0)) FROM ONLY treenode"""

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import pytest
 
+pytestmark = pytest.mark.once("trixie")
+
 CONFIRM = {"catmaid_restore_confirm": "catmaid"}
 AGAIN = {"catmaid_lock_force": True, "catmaid_lock_wait": 120, **CONFIRM}
 OLD, NEW = "2030.01.15", "2030.06.20"

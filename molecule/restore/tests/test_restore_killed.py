@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.once("bookworm")
+
 ROLE = Path(__file__).parents[3] / "roles/restore/tasks"
 CONFIRM = {"catmaid_restore_confirm": "catmaid"}
 AGAIN = {"catmaid_lock_force": True, "catmaid_lock_wait": 120, **CONFIRM}

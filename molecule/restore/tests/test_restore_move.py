@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import pytest
 
+pytestmark = pytest.mark.once("bookworm")
+
 CONFIRM = {"catmaid_restore_confirm": "catmaid"}
 AGAIN = {"catmaid_lock_force": True, "catmaid_lock_wait": 120, **CONFIRM}
 THERE = {"catmaid_db_port": 5433}

@@ -10,6 +10,8 @@ import json
 import pytest
 import yaml
 
+pytestmark = pytest.mark.once("trixie")
+
 SOURCE = "/srv/lab/my catmaid"
 ROOT = "/opt/catmaid-admin"
 CRON = "/etc/cron.d/our-dumps"
@@ -45,7 +47,7 @@ REMOVE = f"rm -rf /srv/lab {ROOT} {CRON} /etc/systemd/system/our-catmaid.service
 
 @pytest.fixture
 def lab(instances, tmp_path):
-    """Set something up by hand on both hosts, and return a folder with an inventory of them."""
+    """Set something up by hand on each host, and return a folder with an inventory of them."""
     for instance in instances:
         instance.run(MAKE)
     hosts = {instance.name: None for instance in instances}

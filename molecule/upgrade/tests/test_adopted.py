@@ -11,6 +11,8 @@ import re
 import pytest
 import yaml
 
+pytestmark = pytest.mark.once("bookworm")
+
 OLD, NEW = "2030.01.15", "2030.06.20"
 SOURCE = "/srv/lab/my catmaid"
 PROGRAM = "lab:our-catmaid"
@@ -75,7 +77,7 @@ runuser -u postgres -- dropuser fly"""
 
 @pytest.fixture
 def lab(instances, tmp_path):
-    """Set something up by hand on both hosts, and return a folder with an inventory of them."""
+    """Set something up by hand on each host, and return a folder with an inventory of them."""
     hosts = {instance.name: None for instance in instances}
     (tmp_path / "hosts.yml").write_text(yaml.safe_dump({"catmaid": {"hosts": hosts}}))
     try:
@@ -123,10 +125,10 @@ def test_it_is_upgraded_and_taken_back(play, instances, lab):
     led = play("adopt", catmaid_adopt_lead=True, **adopt, **shared)
     assert led.rc == 0, led.output
     again = play("adopt", catmaid_adopt_lead=True, **adopt, **shared)
-    assert (again.rc, [again.changed(instance.name) for instance in instances]) == (0, [[], []])
+    assert (again.rc, [again.changed(instance.name) for instance in instances]) == (0, [[]] * len(instances))
     assert {instance.name: served(instance) for instance in instances} == before
     unneeded = play("upgrade", *here, **{**upgrade, "catmaid_version": OLD}, **shared)
-    assert (unneeded.rc, [unneeded.changed(instance.name) for instance in instances]) == (0, [[], []])
+    assert (unneeded.rc, [unneeded.changed(instance.name) for instance in instances]) == (0, [[]] * len(instances))
 
     done = play("upgrade", *here, **upgrade, **shared)
     assert done.rc == 0, done.output

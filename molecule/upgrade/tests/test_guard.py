@@ -5,6 +5,10 @@
 
 from __future__ import annotations
 
+import pytest
+
+pytestmark = pytest.mark.once("trixie")
+
 NEXT = "2030.12.21"
 NEWEST = "(SELECT max(id) FROM ONLY treenode)"
 WORKER = f"SELECT username FROM auth_user JOIN treenode t ON t.editor_id = auth_user.id WHERE t.id = {NEWEST}"

@@ -7,6 +7,10 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
+pytestmark = pytest.mark.once("bookworm")
+
 NEXT = "2030.12.21"
 SOURCE = "/opt/catmaid/current/source"
 STARTED = "systemctl show --value --property ActiveEnterTimestampMonotonic catmaid.service"
