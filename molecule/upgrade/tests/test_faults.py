@@ -105,9 +105,12 @@ def test_the_power_fails_in_a_migration(instances, play, serves):
 def test_edited_code_is_not_left_behind(instances, play):
     for instance in instances:
         instance.run("echo '# ours' >> /opt/catmaid/current/source/django/projects/manage.py")
-    result = play("upgrade", catmaid_version="2030.12.21")
+    try:
+        result = play("upgrade", catmaid_version="2030.12.21")
+    finally:
+        for instance in instances:
+            instance.run("git -C /opt/catmaid/current/source -c safe.directory='*' checkout -q -- .")
     for instance in instances:
-        instance.run("git -C /opt/catmaid/current/source -c safe.directory='*' checkout -q -- .")
         assert "were edited" in result.messages(instance.name)
         assert result.changed(instance.name) == []
 
