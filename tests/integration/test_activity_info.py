@@ -18,6 +18,8 @@ from tests.integration.companions import opened, uwsgi
 from tests.integration.double_fixtures import psql
 from tests.integration.instances import finish, session_that_runs, start
 
+pytestmark = pytest.mark.once("bookworm")
+
 
 def activity(database: str, **options: Any) -> dict[str, Any]:
     result = finish(start("activity_info", login_db=database, **options))

@@ -20,6 +20,8 @@ from ansible_collections.catmaid.admin.plugins.module_utils.engine.postgres.serv
 from tests.integration import support
 from tests.integration.support import run_module, sql
 
+pytestmark = pytest.mark.once("trixie")
+
 Names = Callable[[], str]
 
 

@@ -5,7 +5,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.integration.support import run_module, sql
+
+pytestmark = pytest.mark.once("trixie")
 
 
 def test_tells_what_was_done(database: str, dest: str) -> None:

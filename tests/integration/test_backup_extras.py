@@ -19,6 +19,8 @@ from tests.integration.offsite import Key
 from tests.integration.support import run_module
 from tests.integration.test_pg_dump import backups, dump
 
+pytestmark = pytest.mark.once("bookworm")
+
 MARKER = "SECRET_KEY = 'do not show'"
 
 

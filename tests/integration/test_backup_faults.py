@@ -22,6 +22,8 @@ from tests.integration.support import run_module, sql
 from tests.integration.test_pg_dump import backups, dump, manifest_rows
 from tests.integration.test_pg_dump_faults import INCOMPRESSIBLE, wait_for
 
+pytestmark = pytest.mark.once("trixie")
+
 # The engine with its clock set wrong: what a host writes whose time was later put right.
 WITH_THE_CLOCK_WRONG = """
 import sys

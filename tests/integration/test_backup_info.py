@@ -9,7 +9,11 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.integration.support import run_module
+
+pytestmark = pytest.mark.once("bookworm")
 
 
 def test_lists_nothing_where_nothing_is(dest: str) -> None:

@@ -18,6 +18,8 @@ from tests.integration.cluster_fixtures import APPLICATION, PASSWORD, Cluster
 from tests.integration.support import run_module
 from tests.integration.test_pg_dump import backups, manifest_rows
 
+pytestmark = pytest.mark.once("bookworm")
+
 Write = Callable[..., str]
 
 

@@ -21,6 +21,8 @@ from tests.integration.cluster_fixtures import APPLICATION, PASSWORD, Cluster
 from tests.integration.support import run_module
 from tests.integration.test_pg_dump import backups, manifest_rows
 
+pytestmark = pytest.mark.once("bookworm")
+
 USER = "it_ordinary"
 PARTLY = """
     CREATE TABLE partly (a int); GRANT SELECT ON partly TO PUBLIC;

@@ -10,8 +10,12 @@ import os
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.integration import support
 from tests.integration.support import run_module
+
+pytestmark = pytest.mark.once("trixie")
 
 
 def verify(dest: str, **options: Any) -> support.Run:

@@ -8,9 +8,13 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 
+import pytest
+
 from tests.integration import support
 from tests.integration.cluster_fixtures import APPLICATION, PASSWORD, Cluster
 from tests.integration.support import run_module
+
+pytestmark = pytest.mark.once("trixie")
 
 
 def test_lists_what_people_work_with(database: str, unused: Callable[[], str]) -> None:

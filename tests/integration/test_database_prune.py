@@ -16,6 +16,8 @@ from tests.integration import support
 from tests.integration.support import names, quoted, run_module, sql, value
 from tests.integration.test_database_swap import swap
 
+pytestmark = pytest.mark.once("bookworm")
+
 Unused = Callable[[], str]
 COMMENT = (
     "SELECT coalesce(shobj_description(oid, 'pg_database'), '') FROM pg_database WHERE datname = current_database()"

@@ -18,6 +18,8 @@ from tests.integration import support
 from tests.integration.support import names, quoted, run_module, sql, value
 from tests.integration.test_pg_restore import PROPERTIES
 
+pytestmark = pytest.mark.once("bookworm")
+
 Unused = Callable[[], str]
 OID = "SELECT oid FROM pg_database WHERE datname = current_database()"
 

@@ -15,6 +15,8 @@ from ansible_collections.catmaid.admin.plugins.module_utils.engine.postgres.serv
 from tests.integration import support
 from tests.integration.support import sql
 
+pytestmark = pytest.mark.once("trixie")
+
 # Types whose text depends on settings of the session, and columns that are hard to name.
 HARD = """
 CREATE TYPE pair AS (a int, "b c" text);

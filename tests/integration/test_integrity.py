@@ -12,6 +12,8 @@ import pytest
 from tests.integration.double_fixtures import Release, psql
 from tests.integration.instances import Instance, snapshot
 
+pytestmark = pytest.mark.once("trixie")
+
 MODULE = "integrity"
 UNSEEN = "SET session_replication_role = replica;"
 # The check that has to find it -> what somebody does, and what is told of it

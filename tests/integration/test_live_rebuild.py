@@ -16,6 +16,8 @@ from ansible_collections.catmaid.admin.plugins.module_utils.engine.postgres.serv
 from tests.integration.double_fixtures import ROLE, fingerprint, psql, wait_for
 from tests.integration.instances import Instance, go_on, session_that_runs, surveyed
 
+pytestmark = pytest.mark.once("bookworm")
+
 GEOMETRY = ("treenode_edge", "treenode_connector_edge", "connector_geom")
 TABLES = "{treenode_edge,treenode_connector_edge,connector_geom}"
 TWINS = "EXISTS (SELECT FROM pg_namespace WHERE nspname = 'catmaid_admin_twin')"

@@ -15,6 +15,8 @@ import pytest
 from tests.integration.support import Run, run_module
 from tests.integration.tls import LONG_AGO, Authority
 
+pytestmark = pytest.mark.once("bookworm")
+
 NAME = "catmaid.test"
 
 

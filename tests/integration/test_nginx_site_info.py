@@ -15,6 +15,8 @@ from tests.integration.cli import Program, configure
 from tests.integration.support import run_module
 from tests.integration.tls import LONG_AGO, Authority, Made
 
+pytestmark = pytest.mark.once("trixie")
+
 SITE = "it"  # as the configuration of catmaid-admin calls the instance
 NAME = "it-expiry.test"
 

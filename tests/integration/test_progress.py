@@ -24,6 +24,8 @@ from ansible_collections.catmaid.admin.plugins.module_utils.engine.progress impo
 
 from tests.integration import support
 
+pytestmark = pytest.mark.once("trixie")
+
 # What is slow to compress: some seconds are needed to see a dump run.
 FILL = """
 SET ROLE {owner};

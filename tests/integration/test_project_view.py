@@ -8,9 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from tests.integration import support
 from tests.integration.double_fixtures import OLDEST, generate
 from tests.integration.support import run_module, sql, value
+
+pytestmark = pytest.mark.once("bookworm")
 
 THERE = "SELECT count(*) FROM pg_views WHERE schemaname = 'project_1'"
 

@@ -26,6 +26,8 @@ from tests.integration.cluster_fixtures import Cluster
 from tests.integration.support import quoted, run_module
 from tests.integration.test_pg_restore import OBJECTS, backup
 
+pytestmark = pytest.mark.once("bookworm")
+
 FLAG = "/var/tmp/catmaid-fault"
 ROLE = "it fault"
 LIVE = "live one"

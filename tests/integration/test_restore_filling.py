@@ -14,6 +14,8 @@ import pytest
 from tests.integration import support
 from tests.integration.double_fixtures import PASSWORD, ROLE, drop_database, fingerprint, psql
 
+pytestmark = pytest.mark.once("trixie")
+
 Databases = Callable[..., str]
 GEOMETRY = ["connector_geom", "treenode_connector_edge", "treenode_edge"]
 INDEXES = "SELECT count(*), sum(indisvalid::int) FROM pg_index WHERE indrelid::regclass::text = ANY(%s)"

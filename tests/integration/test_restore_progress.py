@@ -29,6 +29,8 @@ from tests.integration import support
 from tests.integration.double_fixtures import Release
 from tests.integration.instances import Instance, session_that_runs
 
+pytestmark = pytest.mark.once("bookworm")
+
 Releases = Callable[..., Release]
 Databases = Callable[..., str]
 

@@ -18,6 +18,8 @@ from ansible_collections.catmaid.admin.plugins.module_utils.engine.postgres.serv
 from tests.integration.support import names, run_module, sql
 from tests.integration.test_pg_restore import backup, foreign, restore
 
+pytestmark = pytest.mark.once("bookworm")
+
 Unused = Callable[[], str]
 
 SAME = "ALTER TABLE treenode__history DROP CONSTRAINT never_validated; ALTER TABLE {table} ADD CONSTRAINT"

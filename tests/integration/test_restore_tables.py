@@ -8,9 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.integration import support
 from tests.integration.support import names, run_module, sql, value
 from tests.integration.test_pg_restore import backup, foreign, restore
+
+pytestmark = pytest.mark.once("bookworm")
 
 Unused = Callable[[], str]
 

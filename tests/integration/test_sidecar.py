@@ -17,6 +17,8 @@ import pytest
 from tests.integration.double_fixtures import Release, drop_database, fingerprint, psql
 from tests.integration.instances import Instance, finish, start
 
+pytestmark = pytest.mark.once("bookworm")
+
 Instances = Callable[..., Instance]
 
 MODULE = "rebuild_materializations"

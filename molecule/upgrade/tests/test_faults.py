@@ -86,7 +86,7 @@ def test_killing_the_migration_leaves_the_old_release_serving(instances, play, s
 
 def test_the_power_fails_in_a_migration(instances, play, serves):
     """And the controller is gone with it. What boots brings back what was."""
-    instance = instances[1]
+    (instance,) = instances
     instance.sql("ALTER DATABASE catmaid SET catmaid.slow_seconds = 300")
     options = {"catmaid_upgrade_backup": False, "catmaid_version": "2030.12.21"}
     running = play.start("upgrade", "--limit", instance.name, **options)
