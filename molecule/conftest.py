@@ -133,10 +133,19 @@ class Player:
 
     def __init__(self, instances: list[Instance]) -> None:
         self.hosts = ",".join(instance.name for instance in instances)
+        self.started: list[subprocess.Popen] = []
 
     def start(self, playbook: str, *options: str, **variables: object) -> subprocess.Popen:
         """Start one; a limit of the test's own comes after this one, and wins."""
-        return start(playbook, "--limit", self.hosts, *options, **variables)
+        self.started.append(start(playbook, "--limit", self.hosts, *options, **variables))
+        return self.started[-1]
+
+    def tidy_up(self) -> None:
+        """Kill what a test that failed has left running: it would hold the lock of the instance."""
+        while self.started:
+            process = self.started.pop()
+            if process.poll() is None:
+                self.kill(process)
 
     def __call__(self, *arguments: str, **variables: object) -> Play:
         """Run one to its end."""
@@ -154,3 +163,10 @@ def instances(request) -> list[Instance]:
 def play(instances) -> Player:
     """Run one of the collection's playbooks on the hosts of these instances, and return how it ended."""
     return Player(instances)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_goes_on(play):
+    """A test's plays end with it."""
+    yield
+    play.tidy_up()

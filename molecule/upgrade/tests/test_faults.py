@@ -25,6 +25,16 @@ def wait_for(running, condition) -> None:
         time.sleep(0.5)
 
 
+@pytest.fixture
+def slow(instances):
+    """A migration that takes long enough for something to happen to it."""
+    for instance in instances:
+        instance.sql("ALTER DATABASE catmaid SET catmaid.slow_seconds = 300")
+    yield
+    for instance in instances:
+        instance.sql("ALTER DATABASE catmaid RESET catmaid.slow_seconds")
+
+
 def test_a_migration_that_raises_leaves_the_old_release_serving(instances, play, serves):
     result = play("upgrade", catmaid_version="2030.09.10")
     assert result.rc != 0
@@ -56,9 +66,7 @@ def test_a_play_that_is_killed_leaves_no_lock(instances, play):
     play.kill(running)
 
 
-def test_killing_the_migration_leaves_the_old_release_serving(instances, play, serves):
-    for instance in instances:
-        instance.sql("ALTER DATABASE catmaid SET catmaid.slow_seconds = 300")
+def test_killing_the_migration_leaves_the_old_release_serving(instances, play, serves, slow):
     running = play.start("upgrade", catmaid_version="2030.12.21", catmaid_lock_wait=120)
     for instance in instances:
         wait_for(running, lambda: instance.sql(SLEEPING, "postgres") != "0")  # noqa: B023 (called at once)
@@ -81,13 +89,11 @@ def test_killing_the_migration_leaves_the_old_release_serving(instances, play, s
         assert f"[{instance.name}] upgrading to 2030.12.21: " in result.shown
         assert "was undone" in result.messages(instance.name)
         serves(instance)
-        instance.sql("ALTER DATABASE catmaid RESET catmaid.slow_seconds")
 
 
-def test_the_power_fails_in_a_migration(instances, play, serves):
+def test_the_power_fails_in_a_migration(instances, play, serves, slow):
     """And the controller is gone with it. What boots brings back what was."""
     (instance,) = instances
-    instance.sql("ALTER DATABASE catmaid SET catmaid.slow_seconds = 300")
     options = {"catmaid_upgrade_backup": False, "catmaid_version": "2030.12.21"}
     running = play.start("upgrade", "--limit", instance.name, **options)
     wait_for(running, lambda: instance.sql(SLEEPING, "postgres") != "0")
@@ -99,7 +105,6 @@ def test_the_power_fails_in_a_migration(instances, play, serves):
         time.sleep(0.5)
     serves(instance)
     assert json.loads(instance.run("tail -n 1 /var/lib/catmaid/upgrade-history.jsonl"))["result"] == "undone"
-    instance.sql("ALTER DATABASE catmaid RESET catmaid.slow_seconds")
 
 
 def test_edited_code_is_not_left_behind(instances, play):
