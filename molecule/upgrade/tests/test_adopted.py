@@ -58,7 +58,8 @@ server {{
     ssl_certificate /srv/lab/site.pem;
     ssl_certificate_key /srv/lab/key.pem;
     server_name fly.test;
-    location / {{ proxy_set_header Host $host;
+    location / {{ if (-f /var/lib/lab/maintenance.html) {{ return 503; }}
+        proxy_set_header Host $host;
         proxy_pass http://127.0.0.1:8123; }}
     location /static/ {{ alias '{SOURCE}/django/static/'; }}
 }}
@@ -97,6 +98,13 @@ def served(instance) -> str:
     (sheet,) = re.findall(r'<link rel="stylesheet" href="([^"]+)"', start)[:1]
     instance.run(f"{page}{sheet}")
     return version
+
+
+def state(instance) -> tuple[str, str]:
+    """Return what supervisor says of the program, and what a visitor is answered."""
+    program = instance.host.run(f"supervisorctl status {PROGRAM}").stdout.split()[1]
+    code = "curl -sk -m 60 -o /dev/null -w '%{http_code}' -H 'Host: fly.test' https://127.0.0.1:8077/"
+    return program, instance.run(code)
 
 
 def test_it_is_upgraded_and_taken_back(play, instances, lab):
@@ -142,4 +150,18 @@ def test_it_is_upgraded_and_taken_back(play, instances, lab):
 
     back = play("rollback", *here, catmaid_rollback_confirm="fly", **shared)
     assert back.rc == 0, back.output
+    assert {instance.name: served(instance) for instance in instances} == before
+
+    restore = {"catmaid_restore_confirm": "fly", "catmaid_lock_force": True, "catmaid_lock_wait": 120, **shared}
+    for instance in instances:
+        instance.sql("CREATE TABLE since_the_backup ()", "fly")
+    killed = play.start("restore", *here, callback="default", **restore)
+    assert any("Swap | Rename both databases" in line for line in killed.stdout)
+    play.kill(killed)
+    assert {state(instance) for instance in instances} == {("STOPPED", "503")}
+    restored = play("restore", *here, **restore)
+    assert restored.rc == 0, restored.output
+    for instance in instances:
+        assert state(instance) == ("RUNNING", "200")
+        assert instance.sql("SELECT to_regclass('since_the_backup') IS NULL", "fly") == "t"
     assert {instance.name: served(instance) for instance in instances} == before

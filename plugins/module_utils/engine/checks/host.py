@@ -33,7 +33,10 @@ def services(request: Request) -> str:
     for name in [*request.services, *([target] if units.parts(request.instance) else [])]:
         state = units.systemctl("is-active", units.unit(name), ok=None)
         enabled = units.systemctl("is-enabled", units.unit(name), ok=None)
-        problems += [f"{name} is {state}"] if state != "active" else []
+        if state != "active":
+            problems.append(f"{name} is {state}")
+        elif not units.is_active(name):  # of supervisor's programs
+            problems.append(f"{name} does not run")
         problems += [f"{name} is {enabled}, and does not start at boot"] if enabled in ("disabled", "masked") else []
     wrong("looking at the services", problems, "Look at journalctl --unit of each.")
     return ", ".join(request.services)

@@ -9,6 +9,7 @@ import os
 import re
 import shlex
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 
@@ -20,6 +21,9 @@ PREFIX = "supervisor:"
 UNIT = "supervisor.service"
 CONFIGURED = ("/etc/supervisor/supervisord.conf", "/etc/supervisord.conf")
 RUNNING = "RUNNING"
+STARTING = "STARTING"
+UP = (RUNNING, STARTING, "BACKOFF", "STOPPING")
+STARTS_WITHIN = 60.0  # seconds
 LOG_AT_MOST = 16 * 1024 * 1024
 PAIR = re.compile(r"""([A-Za-z_]\w*)\s*=\s*("[^"]*"|'[^']*'|[^,]*)""")
 
@@ -82,6 +86,7 @@ def start(name: str) -> None:
     beginning = _beginning.pop(name, None)
     if beginning:
         beginning.join()
+    _settle(name)
     if is_active(name):
         return
     _before.update((path, _size(path)) for path in _logs(name))
@@ -91,9 +96,10 @@ def start(name: str) -> None:
 
 
 def stop(name: str) -> None:
-    """Stop a program and return when it has ended."""
-    if state(name):
-        _control("stop", name)
+    """Stop a program and return when it has ended. Supervisor takes it for an error to stop what does not run."""
+    for line in state(name).splitlines():
+        if line.split()[1] in UP:
+            _control("stop", line.split()[0])
 
 
 def is_active(name: str) -> bool:
@@ -103,9 +109,12 @@ def is_active(name: str) -> bool:
 
 
 def state(name: str) -> str:
-    """Return what supervisor says of a program; nothing where it knows none of that name."""
+    """Return what supervisor says of a program; nothing where supervisor itself does not run."""
     said = command.run(["supervisorctl", "status", _own(name)], doing=f"asking supervisor for {_own(name)}", ok=None)
     if said.rc not in (0, 3):
+        asked = ["systemctl", "is-active", "--quiet", UNIT]
+        if command.run(asked, doing="asking for supervisor", ok=None).rc != 0:
+            return ""
         remedy = "Look at supervisorctl status for its name."
         raise CatmaidError(f"asking supervisor for {_own(name)}", (said.stdout or said.stderr).strip(), remedy)
     return said.stdout.strip()
@@ -127,6 +136,19 @@ def _try_to_start(name: str) -> None:
         if not is_active(name):
             _before.update((path, _size(path)) for path in _logs(name))
             _control("start", name)
+
+
+def _settle(name: str) -> None:
+    """Wait for supervisor itself, and for what it has begun to start: it takes it for an error to start that."""
+    deadline = time.monotonic() + STARTS_WITHIN
+    while not _answers() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    while STARTING in state(name).split() and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
+def _answers() -> bool:
+    return command.run(["supervisorctl", "pid"], doing="asking for supervisor", ok=None).rc == 0
 
 
 def _control(verb: str, name: str) -> None:

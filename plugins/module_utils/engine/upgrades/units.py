@@ -90,6 +90,12 @@ def all_of(services: Sequence[str]) -> list[str]:
     return [*services] if not set(found) - set(names) else [*found, *(n for n in services if unit(n) not in found)]
 
 
+def target(services: Sequence[str]) -> str:
+    """Return the target that holds an instance together; nothing where there is none."""
+    instance = instance_of(services)
+    return f"{instance}.target" if parts(instance) else ""
+
+
 def boot_unit(instance: str) -> str:
     """Return the unit that recovers at boot."""
     return f"{instance}-recover.service"
@@ -213,8 +219,13 @@ def stop(services: Sequence[str]) -> None:
 
 
 def start(instance: str, services: Sequence[str], *, wait: bool = True) -> None:
-    """Start all of them in order; without ``wait`` that is only begun."""
+    """Start all of them in order, in spite of a journal; without ``wait`` that is only begun."""
     allow(instance)
+    bring_up(services, wait=wait)
+
+
+def bring_up(services: Sequence[str], *, wait: bool = True) -> None:
+    """Start all of them in order, as far as no journal forbids it."""
     names = list(dict.fromkeys(unit(name) for name in services))
     if not names:
         return
