@@ -86,6 +86,10 @@ class Play:
         plays = json.loads(self.output)["plays"]
         return [(t["task"]["name"], t["hosts"][name]) for p in plays for t in p["tasks"] if name in t["hosts"]]
 
+    def results(self, name: str) -> dict:
+        """Return what AWX would keep of a host as results of the job."""
+        return json.loads(self.output)["global_custom_stats"].get("catmaid_results", {}).get(name, {})
+
     def changed(self, name: str) -> list[str]:
         """Return the tasks that changed a host, or would."""
         return [task for task, result in self.tasks(name) if result.get("changed")]
@@ -100,7 +104,11 @@ def start(playbook: str, *options: str, callback: str = "ansible.posix.json", **
     argv = ["ansible-playbook", "-i", str(INVENTORY), f"catmaid.admin.{playbook}", *options]
     # Upgrades go from host to host unless told otherwise; most tests want both at once.
     argv += ["-e", json.dumps({"catmaid_serial": "100%", **variables})]
-    environment = os.environ | {"ANSIBLE_STDOUT_CALLBACK": callback, "ANSIBLE_NOCOLOR": "1"}
+    environment = os.environ | {
+        "ANSIBLE_STDOUT_CALLBACK": callback,
+        "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_SHOW_CUSTOM_STATS": "1",
+    }
     return subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 

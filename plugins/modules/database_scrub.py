@@ -84,6 +84,7 @@ elsewhere:
   type: dict
 """
 
+from dataclasses import asdict
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -99,20 +100,11 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     if params["confirm"] != database:
         remedy = f"Nothing was changed. To say that it is meant: confirm={database}."
         raise CatmaidError(f"scrubbing database {database}", "its name was not confirmed", remedy)
-    done = scrub.scrub(
-        _ansible.server(params),
-        database,
-        params["keep"],
-        check=module.check_mode,
-        domain=params["domain"],
-        label=params["label"],
-    )
-    return {
-        "changed": done.changed,
-        "emptied": done.emptied,
-        "replaced": done.replaced,
-        "elsewhere": done.elsewhere,
-    }
+    server = _ansible.server(params)
+    scrub.check_unused(server, database)
+    wanted = scrub.Scrubbing(params["keep"], params["domain"], params["label"])
+    done = scrub.scrub(server, database, wanted, check=module.check_mode)
+    return {"changed": done.changed, **asdict(done)}
 
 
 def main() -> None:

@@ -128,6 +128,31 @@ options:
         each. Without it, O(login_db) if there is one of that name, else the only one.
     type: str
     default: ""
+  scrub:
+    description:
+      - Take out of the database what M(catmaid.admin.database_scrub) takes out, for a copy that others are to work
+        with.
+      - The database must be one that is created. Until it is scrubbed, nobody but superusers can connect to it, not
+        even its owner, and M(catmaid.admin.database_swap) does not take it. So what is left when this is killed shows
+        nothing to anybody. Needs a superuser.
+      - What the original's owner owned in it, belongs to O(owner) then. The database is marked as a copy, as by
+        M(catmaid.admin.clone_target).
+    type: dict
+    suboptions:
+      keep:
+        description: What is not to be removed.
+        type: list
+        elements: str
+        default: []
+        choices: [admin_log, client_data, emails, history, messages, passwords, sessions, social, tokens, urls]
+      domain:
+        description: Where the copy is to be reached, for C(django_site). Empty changes nothing.
+        type: str
+        default: ""
+      label:
+        description: What the title of each project is to begin with.
+        type: str
+        default: ""
 requirements:
   - PostgreSQL's client programs in the server's major version or a newer one
   - psycopg2 (Debian and Ubuntu C(python3-psycopg2))
@@ -250,17 +275,23 @@ notes:
   type: list
   elements: str
   sample: ["extension postgis is 3.5.2, and was 3.3.2"]
+scrubbed:
+  description: What was taken out, as the results of M(catmaid.admin.database_scrub).
+  returned: with O(scrub), not in check mode
+  type: dict
 manifest:
   description: The manifest of the backup; null for a foreign archive.
   returned: success
   type: dict
 """
 
+from dataclasses import asdict
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.catmaid.admin.plugins.module_utils import _ansible, _progress
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.backups import restoration, store
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.catmaid import scrub
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.progress import Report
 
 SECTIONS = ["pre-data", "data", "post-data"]
@@ -283,6 +314,14 @@ def main() -> None:
             "fill": {"type": "bool", "default": True},
             "tables": {"type": "list", "elements": "str", "default": []},
             "source_db": {"type": "str", "default": ""},
+            "scrub": {
+                "type": "dict",
+                "options": {
+                    "keep": {"type": "list", "elements": "str", "default": [], "choices": scrub.KEEPABLE},
+                    "domain": {"type": "str", "default": ""},
+                    "label": {"type": "str", "default": ""},
+                },
+            },
         },
         supports_check_mode=True,
     )
@@ -314,6 +353,7 @@ def work(module: AnsibleModule, report: Report | None) -> dict[str, Any]:
         fill=params["fill"],
         tables=params["tables"],
         source_db=params["source_db"],
+        scrub=scrub.Scrubbing(**params["scrub"]) if params["scrub"] else None,
         on_progress=report,
     )
     prepared = restoration.prepare(request)
@@ -344,6 +384,7 @@ def work(module: AnsibleModule, report: Report | None) -> dict[str, Any]:
             roles_created=outcome.roles_created,
             missing=outcome.missing,
             notes=list(outcome.proof.notes),
+            **({"scrubbed": asdict(outcome.scrubbed)} if outcome.scrubbed else {}),
         )
     return result
 

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.integration.double_fixtures import psql, run
+from tests.integration.double_fixtures import PASSWORD, ROLE, psql, run, wait_for
 from tests.integration.instances import ROWS, finish, session_that_runs, start
 
 pytestmark = pytest.mark.once("trixie")
@@ -137,3 +138,86 @@ def test_what_is_to_be_kept_is_kept(database: str) -> None:
     left = {name for name, secret in SECRETS.items() if secret in after}
     assert left == {"address", "old address", "other address", "token", "old token", "project"}
     assert "value of keep must be one or more of" in scrub(database, keep=["everything"])["msg"]
+
+
+# An index that takes its time, so that a restore can be killed while the rows are there and nothing is taken out yet
+SLOW = """CREATE FUNCTION slow(text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS
+    'BEGIN PERFORM pg_catalog.pg_sleep(3); RETURN $1; END';
+CREATE INDEX slowly ON django_session (slow(session_key))"""
+ABOUT = "SELECT datconnlimit, shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = '{}'"
+BUSY = "EXISTS (SELECT FROM pg_stat_activity WHERE datname = '{}' AND backend_type = 'client backend' {})"
+
+OWNERS = """
+SELECT pg_get_userbyid(relowner), count(*) FROM pg_class c WHERE relnamespace > 16000 OR relnamespace = 2200 GROUP BY 1
+UNION ALL SELECT pg_get_userbyid(proowner), count(*) FROM pg_proc WHERE pronamespace > 16000 OR pronamespace = 2200
+GROUP BY 1
+UNION ALL SELECT pg_get_userbyid(typowner), count(*) FROM pg_type WHERE typnamespace > 16000 OR typnamespace = 2200
+GROUP BY 1"""
+
+
+def as_owner(database: str) -> str:
+    """Return what the application is told that asks a database something."""
+    argv = ["psql", "-XAtc", "SELECT 1", "-h", "localhost", "-U", ROLE, "-d", database]
+    asked = run(argv, env={**os.environ, "PGPASSWORD": PASSWORD}, check=False)
+    return asked.stdout.strip() + asked.stderr
+
+
+def test_a_restore_that_is_killed_shows_nobody_what_was_not_scrubbed(database: str, dest: str) -> None:
+    psql(database, SLOW)
+    archive = finish(start("pg_dump", login_db=database, dest=dest))["path"]
+    copy = f"{database}_copy"
+    wanted = {"login_db": copy, "archive": archive, "scrub": {"label": "COPY"}}
+    there = finish(start("pg_restore", **wanted | {"login_db": database}))
+    assert "others could use before it is scrubbed" in there["msg"]
+    assert "is a whole one" in finish(start("pg_restore", **wanted, sections=["pre-data"]))["msg"]
+    try:
+        running = start("pg_restore", **wanted)
+        wait_for("postgres", BUSY.format(copy, "AND query LIKE 'CREATE INDEX slowly%'"))
+        running.kill()
+        running.communicate()
+        assert SECRETS["address"] in dump(copy)
+        assert psql("postgres", ABOUT.format(copy)) == "0|catmaid.admin: unfinished"
+        assert "too many connections" in as_owner(copy)
+        swap = finish(start("database_swap", login_db=database, replacement=copy, keep_as=f"{database}_kept"))
+        assert "was never finished" in swap["msg"]
+        wait_for("postgres", f"NOT {BUSY.format(copy, '')}")
+
+        # The next one drops that, and what it makes is a copy, open to its owner.
+        done = finish(start("pg_restore", **wanted))
+        assert not done.get("failed"), done
+        after = dump(copy)
+        assert [name for name, secret in SECRETS.items() if secret in after] == []
+        assert done["scrubbed"]["emptied"]["public.django_session"] == 1
+        assert not any(secret in str(done) for secret in SECRETS.values())
+        assert psql("postgres", ABOUT.format(copy)) == "-1|Copy of another instance, made by catmaid.admin"
+        assert as_owner(copy) == "1"
+    finally:
+        run(["runuser", "-u", "postgres", "--", "dropdb", "--force", "--if-exists", copy], cwd="/")
+
+
+def test_a_copy_belongs_to_its_own_role(database: str, dest: str) -> None:
+    """And to nobody else; what belonged to others stays theirs, and so does the original."""
+    psql(
+        database,
+        f"""SET ROLE {ROLE}; CREATE TYPE span AS RANGE (subtype = int); CREATE DOMAIN short AS text;
+        CREATE SCHEMA "a lab's"; CREATE VIEW "a lab's".nodes AS SELECT id FROM treenode;
+        CREATE FUNCTION "a lab's".one(IN int, OUT int) LANGUAGE sql AS 'SELECT $1';
+        CREATE AGGREGATE all_of(int) (sfunc = int4pl, stype = int); CREATE STATISTICS two ON id, title FROM project;
+        RESET ROLE; CREATE TABLE of_others (id int); GRANT SELECT ON of_others TO {ROLE}""",
+    )
+    whose = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = '{}'"
+    archive = finish(start("pg_dump", login_db=database, dest=dest))["path"]
+    copy, role = f"{database}_copy", f"role of {database}"
+    psql("postgres", f'CREATE ROLE "{role}"')
+    try:
+        done = finish(start("pg_restore", login_db=copy, archive=archive, owner=role, scrub={}))
+        assert not done.get("failed"), done
+        assert psql("postgres", whose.format(copy)) == role
+        assert psql("postgres", whose.format(database)) == ROLE
+        owned = psql(database, OWNERS).replace(ROLE, role)
+        assert sorted(psql(copy, OWNERS).splitlines()) == sorted(owned.splitlines())
+        # It can do there what the original's role can in the original.
+        psql(copy, f'''SET ROLE "{role}"; UPDATE project SET title = title; DROP VIEW "a lab's".nodes''')
+    finally:
+        run(["runuser", "-u", "postgres", "--", "dropdb", "--force", "--if-exists", copy], cwd="/")
+        psql("postgres", f'DROP ROLE "{role}"')

@@ -41,6 +41,9 @@ def test_what_is_fresh_is_not_rebuilt_and_what_is_empty_is(instances, play):
     for instance in instances:
         assert predicted.changed(instance.name) == result.changed(instance.name) != []
         assert instance.sql("SELECT count(*) FROM treenode_edge") == "10000"
+        told = result.results(instance.name)["catmaid_rebuild"]
+        assert (told["ok"], told["rebuilt"]) == (True, ["edges"]) and told["seconds"] > 0
+    assert predicted.results(instances[0].name) == {}
 
 
 def test_whether_a_database_is_sound_is_said_and_mended(instances, play):
@@ -50,10 +53,14 @@ def test_whether_a_database_is_sound_is_said_and_mended(instances, play):
     assert unsound.rc != 0
     for instance in instances:
         assert "connector_geom: 500 rows missing" in unsound.messages(instance.name)
+        told = unsound.results(instance.name)["catmaid_integrity"]
+        assert not told["ok"] and "connector_geom: 500 rows missing" in str(told["faults"])
     mended = play("integrity", catmaid_integrity_mend=True)
     assert mended.rc == 0
     for instance in instances:
         assert mended.changed(instance.name) != []
+        told = mended.results(instance.name)["catmaid_integrity"]
+        assert (told["ok"], told["faults"], len(told["mended"])) == (True, [], 1)
         assert instance.sql("SELECT count(*) FROM connector_geom") == "500"
 
 

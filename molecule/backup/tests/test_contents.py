@@ -60,5 +60,8 @@ def test_backups_are_proven_again_and_a_damaged_one_is_named(instances, play):
     for instance in instances:
         assert "1 damaged: /var/backups/catmaid/catmaid/catmaid_" in result.messages(instance.name)
         assert "_harmed: globals.sql: " in result.messages(instance.name)
+        told = result.results(instance.name)["catmaid_verify"]
+        assert not told["ok"] and len(told["damaged"]) == 1 and told["damaged"][0].endswith("_harmed")
+        assert told["backups"] == int(instance.run("ls -d /var/backups/catmaid/catmaid/catmaid_* | wc -l"))
         instance.run("rm -r /var/backups/catmaid/catmaid/catmaid_*_harmed")
     assert play("verify").rc == 0

@@ -26,6 +26,9 @@ def test_the_application_answers_from_the_newest_backup(instances, play):
         assert done["smoke"]["nodes"] == 500
         assert instance.databases() == before[instance.name]
         assert drill(instance)["ok"]
+        told = result.results(instance.name)["catmaid_drill"]
+        assert (told["ok"], told["id"], told["rows"]) == (True, done["id"], done["rows"])
+        assert told["version"] == instance.version() and told["seconds"] > 0
 
 
 def test_the_timers_unit_can_do_the_same(instances, play):

@@ -52,7 +52,10 @@ def test_what_is_wrong_is_named_by_the_playbook_verify(instances, play, tmp_path
     found = states(tmp_path, instance)
     assert {name for name, state in found.items() if state == "failed"} == {"services", "migrations", "permissions"}
     assert not PROOFS & set(found)
+    told = failed.results(instance.name)["catmaid_checks"]
+    assert (told["ok"], told["checks"], len(told["failed"])) == (False, len(found), 3)
     assert "3 of " in failed.messages(instance.name) and "does not start at boot" in failed.messages(instance.name)
     well = play("verify", *there, catmaid_https=True, catmaid_checks_leave_out=["hardening"])
     assert well.rc == 0, well.output
     assert well.changed(instance.name) == []
+    assert well.results(instance.name)["catmaid_checks"]["ok"] and well.results(instance.name)["catmaid_verify"]["ok"]

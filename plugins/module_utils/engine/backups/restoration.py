@@ -12,14 +12,15 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ..catmaid.scrub import Scrubbed, Scrubbing, scrub
 from ..errors import CatmaidError
-from ..postgres import catalog, databases, dump, packed, plain, properties, reading, restore, roles
+from ..postgres import catalog, databases, dump, ownership, packed, plain, properties, reading, restore, roles
 from ..postgres.properties import Privilege, Properties
 from ..postgres.restore import SECTIONS
 from ..postgres.server import Server, quoted
 from ..progress import Report, elapsing
+from . import clones, foreign, loading, manifest, picking, scripted, verify
 from . import extensions as versions
-from . import foreign, loading, manifest, picking, scripted, verify
 from .loading import Load, Loaded
 from .proof import Proof, prove, prove_counted
 
@@ -45,6 +46,7 @@ class Request:
     fill: bool = True
     tables: Sequence[str] = ()
     source_db: str = ""
+    scrub: Scrubbing | None = None
     on_progress: Report | None = None
 
 
@@ -73,6 +75,7 @@ class Outcome:
     filled: list[str] = field(default_factory=list)
     roles_created: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
+    scrubbed: Scrubbed | None = None
 
 
 def prepare(request: Request) -> Prepared:
@@ -94,6 +97,8 @@ def prepare(request: Request) -> Prepared:
     if target is None and not (request.create_database and "pre-data" in request.sections):
         remedy = "Create it first, or restore all sections with create_database."
         raise CatmaidError(doing, f"there is no database {request.database}", remedy)
+    if request.scrub:
+        _check_scrub(request, doing, creates=creates, superuser=superuser)
     tables = 0 if creates else _check_target(request, doing)
     known = source.properties.get("owner") or request.server.user
     owner = request.owner or (target.owner if target and not creates else known)
@@ -124,6 +129,15 @@ def _skip(request: Request, doing: str, source: verify.Source, *, superuser: boo
     with databases.maintenance(request.server) as connection:
         unknown = plain.unknown_settings(connection, source.script.settings)
     return {**source.script.left_out, **unknown, **skip}
+
+
+def _check_scrub(request: Request, doing: str, *, creates: bool, superuser: bool) -> None:
+    if not creates:
+        cause = f"there is a database {request.database}, which others could use before it is scrubbed"
+        raise CatmaidError(doing, cause, "Name a database that is to be created.")
+    if not superuser:
+        cause = f"{request.server.user} is no superuser, who alone can scrub a copy"
+        raise CatmaidError(doing, cause, "Log in as one.")
 
 
 def _bytes(request: Request, manifest: dict[str, Any]) -> int:
@@ -184,6 +198,11 @@ def _fill(request: Request, prepared: Prepared, outcome: Outcome) -> None:
             loading.check(load, loaded)
             outcome.proof = _prove(request, prepared, jobs)
             outcome.seconds["verify"] = round(time.monotonic() - started, 3)
+    if request.scrub:
+        with elapsing(f"taking out of {database} what lets people in", report):
+            outcome.scrubbed = scrub(request.server, database, request.scrub)
+            if (theirs := source.properties.get("owner", prepared.owner)) != prepared.owner:
+                ownership.hand_over(request.server, database, theirs, prepared.owner)
     if "post-data" in request.sections:
         _finish(request, prepared, outcome)
 
@@ -206,13 +225,14 @@ def _finish(request: Request, prepared: Prepared, outcome: Outcome) -> None:
         if own is None or own.comment != databases.UNFINISHED:
             return  # somebody else's database, which has its own
         recorded = (prepared.source.manifest or {}).get("properties")
+        comment = clones.MARK if request.scrub else None
         if not recorded:
-            databases.mark(connection, request.database, "")
+            properties.apply(connection, request.database, replace(own, connection_limit=-1), comment or "")
             return
         known = catalog.roles(connection) | {""}
         wanted, lost = _recorded(own, recorded, known, prepared.owner)
         outcome.missing += lost
-        properties.apply(connection, request.database, wanted)
+        properties.apply(connection, request.database, wanted, comment)
 
 
 def _recorded(
@@ -246,6 +266,8 @@ def _check_request(request: Request, doing: str) -> None:
     if request.tables and (request.in_place or "post-data" in request.sections):
         cause = "tables go into a database of their own, without the constraints that would miss the rows of others"
         raise CatmaidError(doing, cause, "Leave out in_place, and the section post-data.")
+    if request.scrub and set(request.sections) != set(SECTIONS):
+        raise CatmaidError(doing, "a copy that is scrubbed is a whole one", "Leave out sections and tables.")
     if request.in_place and set(request.sections) != set(SECTIONS):
         raise CatmaidError(doing, "a restore in place takes all sections at once", "Leave out sections.")
     if request.in_place and (request.jobs or 1) > 1:
@@ -330,7 +352,8 @@ def _check_available(
 def _create(request: Request, prepared: Prepared) -> None:
     recorded = prepared.source.properties
     wanted = {key: recorded[key] for key in ("encoding", "collate", "ctype", "provider", "locale") if key in recorded}
-    databases.create(request.server, request.database, owner=prepared.owner, **wanted)
+    closed = request.scrub is not None
+    databases.create(request.server, request.database, owner=prepared.owner, closed=closed, **wanted)
 
 
 def _create_extensions(request: Request, prepared: Prepared) -> None:

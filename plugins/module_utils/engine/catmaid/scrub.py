@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import CatmaidError
-from ..postgres import catalog
+from ..postgres import catalog, databases
 from ..postgres.server import Server, quoted
 
 HISTORY = "__history"
@@ -68,6 +68,15 @@ _TEXT = """
      ORDER BY c.relname, a.attnum"""
 
 
+@dataclass(frozen=True)
+class Scrubbing:
+    """What to leave in, where the copy is to be reached, and what the titles of its projects begin with."""
+
+    keep: Collection[str] = ()
+    domain: str = ""
+    label: str = ""
+
+
 @dataclass
 class Scrubbed:
     """What was taken out: rows by table, and the columns of other tables in which secrets stood as well."""
@@ -82,32 +91,30 @@ class Scrubbed:
         return any((self.emptied, self.replaced, self.elsewhere))
 
 
-def scrub(
-    server: Server, database: str, keep: Collection[str] = (), *, check: bool = False, domain: str = "", label: str = ""
-) -> Scrubbed:
-    """Do it in one transaction; in a check that is rolled back.
+def check_unused(server: Server, database: str) -> None:
+    """Refuse a database that somebody uses."""
+    with databases.maintenance(server) as connection:
+        if databases.sessions(connection, [database]):
+            remedy = "Only a copy that nobody uses can be scrubbed."
+            raise CatmaidError(f"scrubbing database {database}", "somebody is connected to it", remedy)
 
-    ``domain`` is where the copy is to be reached, ``label`` what the titles of its projects begin with.
-    """
-    doing = f"scrubbing database {database}"
-    unknown = sorted(set(keep) - set(KEEPABLE))
+
+def scrub(server: Server, database: str, wanted: Scrubbing, *, check: bool = False) -> Scrubbed:
+    """Do it in one transaction; in a check that is rolled back."""
+    unknown = sorted(set(wanted.keep) - set(KEEPABLE))
     if unknown:
-        raise CatmaidError(doing, f"nothing is known of {', '.join(unknown)}", f"To be kept: {', '.join(KEEPABLE)}.")
+        cause = f"nothing is known of {', '.join(unknown)}"
+        raise CatmaidError(f"scrubbing database {database}", cause, f"To be kept: {', '.join(KEEPABLE)}.")
     with server.connect(database) as connection, connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            " AND backend_type = 'client backend'"
-        )
-        if cursor.fetchone()[0]:
-            raise CatmaidError(doing, "somebody is connected to it", "Only a copy that nobody uses can be scrubbed.")
         # Triggers would write what is removed into the history.
         cursor.execute("SET LOCAL session_replication_role = replica")
-        work = _Work(connection, cursor, set(keep))
+        work = _Work(connection, cursor, set(wanted.keep))
         done = work.run()
-        if domain:
-            work.rewrite("django_site", "domain", "%s", "domain <> %s", [domain, domain])
-        if label:
-            work.rewrite("project", "title", "%s || ': ' || title", "NOT starts_with(title, %s || ':')", [label, label])
+        if wanted.domain:
+            work.rewrite("django_site", "domain", "%s", "domain <> %s", [wanted.domain] * 2)
+        if wanted.label:
+            missing = "NOT starts_with(title, %s || ':')"
+            work.rewrite("project", "title", "%s || ': ' || title", missing, [wanted.label] * 2)
         if check:
             connection.rollback()
     return done

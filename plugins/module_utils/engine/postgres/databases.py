@@ -168,8 +168,9 @@ def create(
     ctype: str = "",
     provider: str = "",
     locale: str = "",
+    closed: bool = False,
 ) -> None:
-    """Create an empty database, marked as unfinished."""
+    """Create an empty database, marked as unfinished; ``closed`` to all but superusers, its owner too."""
     doing = f"creating database {name}"
     check_name(name, doing)
     with maintenance(server, autocommit=True) as connection:
@@ -182,6 +183,8 @@ def create(
         if provider in PROVIDERS and locale:
             kind, option = PROVIDERS[provider]
             options.append(f"LOCALE_PROVIDER {kind} {option} {sql.Literal(locale).as_string(connection)}")
+        if closed:
+            options.append("CONNECTION LIMIT 0")
         with connection.cursor() as cursor:
             try:
                 cursor.execute(f"CREATE DATABASE {quoted(name, connection)} {' '.join(options)}")
