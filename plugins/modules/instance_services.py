@@ -67,7 +67,8 @@ from ansible_collections.catmaid.admin.plugins.module_utils import _ansible
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.errors import CatmaidError
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.upgrades import units
 
-RUNS, STOPPED = "runs", "stopped"
+RUNS = "runs"
+STOPPED = "stopped"
 
 
 def main() -> None:
