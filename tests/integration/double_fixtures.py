@@ -283,11 +283,12 @@ def double_database(double_template: Callable[..., str]) -> Iterator[Callable[..
         drop_database(name)
 
 
-def fingerprint(database: str, table: str, without: tuple[str, ...] = ()) -> str:
+def fingerprint(database: str, table: str, without: tuple[str, ...] = (), where: str = "true") -> str:
     """Return rows and checksum of a table's named columns, whatever their order is; ``without`` leaves some out."""
     removed = "".join(f" - '{column}'" for column in without)
     row = f"(to_jsonb(t){removed})::text"
-    return psql(database, f"SELECT count(*), md5(string_agg({row}, ' ' ORDER BY {row})) FROM ONLY {table} t")
+    digest = f"md5(string_agg({row}, ' ' ORDER BY {row}))"
+    return psql(database, f"SELECT count(*), {digest} FROM ONLY {table} t WHERE {where}")
 
 
 def wait_for(database: str, condition: str, seconds: float = 20) -> None:

@@ -225,7 +225,7 @@ def test_another_user_and_another_instance(instances, play, tmp_path, monkeypatc
         assert instance.host.run("catmaid-admin check --instance second.lab").rc == 0
     assert play("schedule", catmaid_schedule_backup="none", **mine).rc == 0
     for instance in instances:
-        assert instance.run("ls /etc/systemd/system | grep second || true") == ""
+        assert instance.run("ls /etc/systemd/system | grep second.lab || true") == ""
         assert instance.host.run(f"systemctl is-active {UNIT}.timer").rc == 0
         instance.run("rm /etc/catmaid-admin/second.lab.json")
 

@@ -73,7 +73,7 @@ def test_killing_the_migration_leaves_the_old_release_serving(instances, play, s
     # Visitors are told why, and until when.
     for instance in instances:
         status, page = instance.get("/", "-D", "/tmp/head")
-        assert status == 503 and "Retry-After: 10" in instance.run("cat /tmp/head")
+        assert status == 503 and re.search(r"(?m)^Retry-After: [1-9]0+\b", instance.run("cat /tmp/head"))
         assert "is being upgraded to 2030.12.21" in page
         assert re.search(r"back at about \d\d:\d\d UTC", page)
     # Nobody else gets a turn meanwhile, and is told who has it.
