@@ -26,6 +26,8 @@ from typing import Any
 
 import pytest
 
+from tests.integration import support
+
 DOUBLE = Path(__file__).resolve().parents[1] / "double"
 CACHE = Path("/var/cache/catmaid-double")
 SERVICE_USER = "catmaid"
@@ -72,7 +74,7 @@ def run(argv: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
 
 def psql(database: str, sql: str, variables: tuple[str, ...] = ()) -> str:
     """Run SQL as the superuser and return its rows, with columns separated by ``|``."""
-    argv = ["runuser", "-u", "postgres", "--", "psql", "-XqAt", "-v", "ON_ERROR_STOP=1", *variables, "-d", database]
+    argv = [*support.AS_POSTGRES, support.PSQL, "-XqAt", "-v", "ON_ERROR_STOP=1", *variables, "-d", database]
     return run(argv, input=sql, cwd="/").stdout.strip()
 
 

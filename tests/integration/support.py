@@ -17,6 +17,8 @@ from typing import Any
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 AS_POSTGRES = ["runuser", "-u", "postgres", "--"]
+# Not by way of Debian's wrapper, which is a program in Perl: tests ask some thousand times.
+(PSQL,) = map(str, Path("/usr/lib/postgresql").glob("*/bin/psql"))
 NAMESPACE = "ansible_collections.catmaid.admin.plugins.modules"
 # Names that need quotes in SQL, in a shell, in a URL and in libpq's connection strings.
 ODD = 'Odd "na\'me" = Ü.\\x'
@@ -151,7 +153,7 @@ def sql(database: str, text: str, *, port: int = 5432, host: str = "/var/run/pos
     """Run SQL as the superuser; return the rows as text."""
     there = ["-h", host, "-p", str(port), conninfo(database)]
     done = subprocess.run(
-        [*AS_POSTGRES, "psql", "-XAtqF\x1f", "-R\x1e", "-v", "ON_ERROR_STOP=1", *there],
+        [*AS_POSTGRES, PSQL, "-XAtqF\x1f", "-R\x1e", "-v", "ON_ERROR_STOP=1", *there],
         input=text, capture_output=True, text=True, check=False, cwd="/",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

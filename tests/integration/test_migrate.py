@@ -22,6 +22,8 @@ from tests.integration.instances import (
     without_history,
 )
 
+pytestmark = pytest.mark.once("trixie")
+
 Releases = Callable[..., Release]
 Databases = Callable[..., str]
 

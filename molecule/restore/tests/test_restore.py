@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import pytest
 
+pytestmark = pytest.mark.once("trixie")
+
 CONFIRM = {"catmaid_restore_confirm": "catmaid"}
 OLD, NEW = "2030.01.15", "2030.06.20"
 ROWS = """SELECT (SELECT count(*) FROM ONLY treenode), (SELECT count(*) FROM treenode_edge),

@@ -9,6 +9,10 @@ import json
 import re
 import time
 
+import pytest
+
+pytestmark = pytest.mark.once("bookworm")
+
 UNIT = "catmaid-backup"
 DRILL = "catmaid-drill"
 STATE = "/var/lib/catmaid-admin/catmaid"
