@@ -17,8 +17,6 @@ from tests.integration import support
 from tests.integration.double_fixtures import PASSWORD, ROLE, drop_database, psql
 from tests.integration.support import names, quoted, sql, value
 
-pytestmark = pytest.mark.once("bookworm")
-
 Unused = Callable[[], str]
 Databases = Callable[..., str]
 
