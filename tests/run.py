@@ -39,8 +39,8 @@ IMAGES = ("bookworm", "trixie")
 # Further PostgreSQLs and Pythons, for those who ask for them: 13 and 3.9, 14 and 3.10, 16 and 3.12
 OTHER_IMAGES = ("bullseye", "jammy", "noble")
 MOLECULE = "molecule-"
-# Scenarios that follow the tests of another lane, so that all take about the same time.
-LANES = {"hosts": "bookworm", "tuning": "bookworm", "backup": "trixie", "nginx_ssl": "trixie"}
+# Scenarios that follow other tests or have hosts of their own, so that all lanes take about the same time.
+LANES = {"hosts": "tuning", "tuning": "tuning", "backup": "trixie", "nginx_ssl": "trixie"}
 LANES |= {"instance": "awx", "schedule": "awx"}
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 ENGINE = "plugins/module_utils/engine"
