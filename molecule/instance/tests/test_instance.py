@@ -88,6 +88,22 @@ def test_bad_input_is_explained(instances, play):
             assert result.changed(instance.name) == []
 
 
+def test_a_second_instance_does_not_lock_the_first_one_out(instances, play):
+    """With the first one's role, but a password of its own, as a new folder of secrets has it."""
+    names = dict.fromkeys(("catmaid_user", "catmaid_service", "catmaid_db_name"), "other")
+    folders = {"catmaid_root": "/opt/other", "catmaid_state_dir": "/var/lib/other"}
+    result = play("provision", catmaid_server_name="other.test", **names, **folders)
+    assert result.rc != 0
+    for instance in instances:
+        assert "Role catmaid is there, owns database catmaid" in result.messages(instance.name)
+        assert instance.sql("SELECT count(*) FROM pg_database WHERE datname = 'other'") == "0"
+        instance.run("systemctl restart postgresql catmaid && rm -r /opt/other /var/lib/other && userdel other")
+    for instance in instances:
+        instance.run(
+            "curl -sf --retry 20 --retry-all-errors --retry-delay 1 -H 'Host: catmaid.test' 127.0.0.1/projects/"
+        )
+
+
 def test_an_interpreter_that_is_none_is_explained(instances, play):
     second = {"catmaid_root": "/opt/second", "catmaid_db_name": "second", "catmaid_https": True}
     result = play("provision", "--check", catmaid_python="/usr/bin/python3.5", **second)
