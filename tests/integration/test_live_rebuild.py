@@ -101,7 +101,7 @@ def repeating(database: str, sql: str) -> Iterator[list[int]]:
                     cursor.execute(sql)
                 connection.commit()
                 done[0] += 1
-        except Exception as error:  # noqa: BLE001 (whatever it is, a user would have seen it)
+        except Exception as error:  # noqa: BLE001 (of a thread: whatever it is, the test fails by it, as a user would have seen it)
             errors.append(error)
 
     with Server().connect(database) as connection:

@@ -28,11 +28,11 @@ AccuracySec=100ms
 """
 
 
-def wait_for(look, seconds=90):
-    """Return what look gives as soon as it gives something."""
-    deadline = time.monotonic() + seconds
+def wait_for(look, *arguments):
+    """Return what look gives, called with these arguments, as soon as it gives something."""
+    deadline = time.monotonic() + 90
     while time.monotonic() < deadline:
-        found = look()
+        found = look(*arguments)
         if found:
             return found
         time.sleep(0.3)
@@ -48,6 +48,16 @@ def journal(instance, since: str, unit: str = UNIT) -> str:
     """Return what the journal has of a unit."""
     instance.run("journalctl --sync")
     return instance.run(f"journalctl -u {unit} -o cat --since '{since}'")
+
+
+def tells(instance, words: str, since: str, unit: str = UNIT) -> bool:
+    """Tell whether a unit has written these words."""
+    return words in journal(instance, since, unit)
+
+
+def went_well(instance) -> bool:
+    """Tell whether the last job did."""
+    return json.loads(instance.run(f"cat {STATE}/job.json"))["ok"]
 
 
 def now(instance) -> str:
@@ -87,7 +97,7 @@ def test_the_timer_makes_a_verified_backup(instances):
         instance.run(f"printf '{NOW}' > /run/systemd/system/{UNIT}.timer.d/now.conf")
         instance.run(f"systemctl daemon-reload && systemctl restart {UNIT}.timer")
     for instance in instances:
-        wait_for(lambda: "done, 1 database" in journal(instance, since[instance.name]))  # noqa: B023 (called at once)
+        wait_for(tells, instance, "done, 1 database", since[instance.name])
         instance.run(f"rm -r /run/systemd/system/{UNIT}.timer.d")
         instance.run(f"systemctl daemon-reload && systemctl restart {UNIT}.timer")
         (name,) = backups(instance)
@@ -155,7 +165,7 @@ def test_a_killed_pg_dump_is_told_everywhere(instances):
             f"cat {METRICS}/*.prom"
         )
         # The unit for jobs that died finds that there is nothing to add.
-        wait_for(lambda: "nothing to tell" in journal(instance, since, f"{UNIT}-failed"))  # noqa: B023 (called at once)
+        wait_for(tells, instance, "nothing to tell", since, f"{UNIT}-failed")
         assert instance.host.run(f"test -e {STATE}/told.json").rc != 0
 
 
@@ -264,8 +274,8 @@ def test_cron_does_the_same_and_the_timer_is_gone(instances, play):
         )
         assert instance.run(f"ls /var/lib/systemd/timers | grep -e {UNIT} -e {DRILL} || true") == ""
         assert "drill --job cron" in instance.run("grep ^0.5 /etc/cron.d/catmaid-backup")
-        listed = wait_for(lambda: backups(instance))  # noqa: B023 (called at once)
-        wait_for(lambda: json.loads(instance.run(f"cat {STATE}/job.json"))["ok"])  # noqa: B023 (called at once)
+        listed = wait_for(backups, instance)
+        wait_for(went_well, instance)
         assert len(listed) == 1
         assert json.loads(instance.run("catmaid-admin info --json"))["requested_by"] == "cron"
 

@@ -17,12 +17,22 @@ SLEEPING = "SELECT count(*) FROM pg_stat_activity WHERE query ILIKE '%pg_sleep%'
 TIED = "ls -l /proc/$(pgrep -of 'catmaid.admin [j]ob lock')/fd | grep -q '> /proc/'"
 
 
-def wait_for(running, condition) -> None:
-    """Wait until it is so, while a play runs."""
+def wait_for(running, condition, instance) -> None:
+    """Wait until it is so on a host, while a play runs."""
     deadline = time.monotonic() + 180
-    while not condition():
+    while not condition(instance):
         assert time.monotonic() < deadline and running.poll() is None, running.poll()
         time.sleep(0.5)
+
+
+def is_locked(instance) -> bool:
+    """Tell whether what holds the lock has seen the process that ends with the play."""
+    return instance.host.run(TIED).rc == 0
+
+
+def migrates(instance) -> bool:
+    """Tell whether it has come to the slow part of a migration."""
+    return instance.sql(SLEEPING, "postgres") != "0"
 
 
 @pytest.fixture
@@ -61,15 +71,14 @@ def test_a_play_that_is_killed_leaves_no_lock(instances, play):
     options = {"catmaid_upgrade_backup": False, "catmaid_upgrade_guard": "wait", "catmaid_upgrade_guard_wait": 1}
     running = play.start("upgrade", catmaid_version="2030.12.21", catmaid_upgrade_guard_idle=60, **options)
     for instance in instances:
-        # What holds the lock has seen the process that ends with the play.
-        wait_for(running, lambda: instance.host.run(TIED).rc == 0)  # noqa: B023 (called at once)
+        wait_for(running, is_locked, instance)
     play.kill(running)
 
 
 def test_killing_the_migration_leaves_the_old_release_serving(instances, play, serves, slow):
     running = play.start("upgrade", catmaid_version="2030.12.21", catmaid_lock_wait=120)
     for instance in instances:
-        wait_for(running, lambda: instance.sql(SLEEPING, "postgres") != "0")  # noqa: B023 (called at once)
+        wait_for(running, migrates, instance)
     # Visitors are told why, and until when.
     for instance in instances:
         status, page = instance.get("/", "-D", "/tmp/head")
@@ -95,8 +104,8 @@ def test_the_power_fails_in_a_migration(instances, play, serves, slow):
     """And the controller is gone with it. What boots brings back what was."""
     (instance,) = instances
     options = {"catmaid_upgrade_backup": False, "catmaid_version": "2030.12.21"}
-    running = play.start("upgrade", "--limit", instance.name, **options)
-    wait_for(running, lambda: instance.sql(SLEEPING, "postgres") != "0")
+    running = play.start("upgrade", **options)
+    wait_for(running, migrates, instance)
     play.kill(running)
     instance.crash()
     deadline = time.monotonic() + 120
