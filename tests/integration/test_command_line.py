@@ -72,6 +72,26 @@ def test_is_the_same_from_the_zip_file_in_which_ansible_sends_it(program: Progra
     assert inside[1] >= inside[0] >= {"__main__.py", "catmaid_admin/backups/job.py", "catmaid_admin/cli/main.py"}
 
 
+def test_is_the_same_whatever_the_order_of_sets(program: Program) -> None:
+    build = f"from {ENGINE.replace('/', '.')}.cli import main, bundle; sys.stdout.buffer.write(bundle.build())"
+    made = [
+        subprocess.run(
+            [sys.executable, "-c", f"import sys; {build}"],
+            capture_output=True,
+            env={"PYTHONPATH": str(CHECKOUT.parents[2]), "PYTHONHASHSEED": seed},
+            cwd="/",
+        ).stdout
+        for seed in ("1", "2")
+    ]
+    assert made[0] and made[0] == made[1]
+
+
+def test_needs_not_compile_itself(program: Program) -> None:
+    code = f"import sys; sys.path.insert(0, {str(program.path)!r}); from catmaid_admin.cli import main"
+    told = subprocess.run([sys.executable, "-c", f"{code}; print(main.__file__)"], capture_output=True)
+    assert b"main.pyc" in told.stdout, told
+
+
 def test_carries_what_it_reads_by_itself(program: Program) -> None:
     code = f"import sys; sys.path.insert(0, {str(program.path)!r}); from catmaid_admin.django import shim"
     done = subprocess.run(
