@@ -214,6 +214,8 @@ class Molecule:
         environment = ansible_environment(folder) | variables | {"MOLECULE_GLOB": "molecule/*/molecule.yml"}
         # Molecule writes a configuration of its own.
         del environment["ANSIBLE_CONFIG"]
+        path = f"{CHECKOUT}/tests/bin:{os.environ['PATH']}"
+        environment |= {"PATH": path, "CATMAID_PACKED_MODULES": tempfile.mkdtemp(dir=folder)}
         if not sys.stdout.isatty():
             environment |= {"NO_COLOR": "1", "ANSIBLE_NOCOLOR": "1", "MOLECULE_COMMAND_BORDERS": "0", "COLUMNS": "150"}
         argv = ["molecule", "-c", "molecule/shared/base.yml", "test", "--scenario-name", scenario, "--destroy", "never"]
@@ -323,8 +325,8 @@ class Lane:
 
 def run_lanes(lanes: list[list[Step]]) -> tuple[list[Result], list[str]]:
     """Run the lanes side by side, and return also what those that failed complain of."""
+    running: list[Lane] = []
     with tempfile.TemporaryDirectory(prefix="catmaid-lanes-") as top:
-        running = []
         try:
             for number, steps in enumerate(lanes):
                 folder = Path(top, str(number))
@@ -387,8 +389,7 @@ def main() -> int:
     print(f"\n{'step':<32}{'result':<10}seconds")
     for result in results:
         print(f"{result.name:<32}{'passed' if result.passed else 'FAILED':<10}{result.seconds:7.1f}")
-    # Again, at the end: in half an hour's output nobody finds them.
-    if complaints:
+    if complaints:  # again, at the end: in half an hour's output nobody finds them
         print(*complaints, sep="\n")
     failed = sum(not result.passed for result in results)
     print(f"{len(results) - failed} passed, {failed} failed")
