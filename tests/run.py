@@ -8,28 +8,27 @@ Without a name all steps run; ``lint`` stands for every step that starts with ``
 the others. The last line counts the steps: ``N passed, N failed``.
 
 Steps with hosts wait more than they work, so those of different lanes (the integration tests of each image, the
-scenarios) run side by side when several are wanted. Each step's output is printed when it has ended.
+scenarios) run side by side when several are wanted. What a lane's steps printed is shown when the lane has ended.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 import ansible
+from steps import RESULTS, Step, in_lanes, run_lanes, run_steps
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "catmaid.admin"
@@ -44,30 +43,8 @@ LANES = {"hosts": "tuning", "tuning": "tuning", "backup": "trixie", "nginx_ssl":
 LANES |= {"instance": "awx", "schedule": "awx"}
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 ENGINE = "plugins/module_utils/engine"
-# In the environment of a lane's process: where it leaves its results.
-RESULTS = "CATMAID_STEP_RESULTS"
-# How a line begins in which pytest names a failed test, also within a task of Molecule's, or Ansible a failed task.
-COMPLAINT = re.compile(r"[\s\"'-]*(FAILED|ERROR) |fatal: ")
-MOST_COMPLAINTS = 10
 # What users get. Some rules of ansible-test make sense in plugins alone, so our own linters check the rest.
 SHIPPED = ("changelogs/", "meta/", "playbooks/", "plugins/", "roles/")
-
-
-@dataclass(frozen=True)
-class Step:
-    """A name and what it does: ``work`` gets a fresh folder and returns whether all is well.
-
-    Steps of a lane follow one another; those without one run before all others.
-    """
-
-    name: str
-    work: Callable[[Path], bool]
-    lane: str = ""
-    extra: bool = False  # runs by its own name alone, and not with all the others
-
-    def is_meant_by(self, wanted: str) -> bool:
-        """Tell whether ``wanted`` is this step's name or that of its family."""
-        return self.name == wanted or (self.name.startswith(f"{wanted}-") and not self.extra)
 
 
 def call(argv: list[str], cwd: Path = CHECKOUT, **environment: str) -> bool:
@@ -263,95 +240,6 @@ def all_steps(molecule: Molecule) -> list[Step]:
     ]
 
 
-@dataclass(frozen=True)
-class Result:
-    """How a step ended."""
-
-    name: str
-    passed: bool
-    seconds: float
-
-
-def run_steps(steps: list[Step]) -> list[Result]:
-    """Run the steps one after the other."""
-    results = []
-    for step in steps:
-        print(f"\n=== {step.name} ===", flush=True)
-        start = time.monotonic()
-        with tempfile.TemporaryDirectory(prefix="catmaid-") as folder:
-            try:
-                passed = step.work(Path(folder))
-            except (OSError, subprocess.CalledProcessError) as error:
-                print(error, flush=True)
-                passed = False
-        seconds = time.monotonic() - start
-        print(f"=== {step.name}: {'passed' if passed else 'FAILED'} in {seconds:.0f} s", flush=True)
-        results.append(Result(step.name, passed, seconds))
-    return results
-
-
-class Lane:
-    """Steps that run in a process of their own, beside other lanes."""
-
-    def __init__(self, steps: list[Step], folder: Path) -> None:
-        self.steps = steps
-        self.results = folder / "results.json"
-        self.output = folder / "output"
-        self.complaints: list[str] = []
-        print(f"\n=== {', '.join(step.name for step in steps)}: started", flush=True)
-        with self.output.open("wb") as output:
-            # Without a terminal: programs would draw on it, one over the other.
-            self.process = subprocess.Popen(
-                [sys.executable, __file__, *(step.name for step in steps)],
-                env=os.environ | {RESULTS: str(self.results)},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                # An interrupt is passed on once, by us: a second one would break off the removal of its hosts.
-                start_new_session=True,
-            )
-
-    def finish(self) -> list[Result]:
-        """Show what a lane that has ended printed, and return its results; one that broke off has failed."""
-        output = self.output.read_text(encoding="utf-8", errors="replace")
-        print(output, flush=True)
-        found = json.loads(self.results.read_text(encoding="utf-8")) if self.results.exists() else []
-        results = {result["name"]: Result(**result) for result in found}
-        ended = [results.get(step.name, Result(step.name, False, 0.0)) for step in self.steps]
-        if not all(result.passed for result in ended):
-            self.complaints = [line[:300] for line in output.splitlines() if COMPLAINT.match(line)][-MOST_COMPLAINTS:]
-        return ended
-
-
-def run_lanes(lanes: list[list[Step]]) -> tuple[list[Result], list[str]]:
-    """Run the lanes side by side, and return also what those that failed complain of."""
-    running: list[Lane] = []
-    with tempfile.TemporaryDirectory(prefix="catmaid-lanes-") as top:
-        try:
-            for number, steps in enumerate(lanes):
-                folder = Path(top, str(number))
-                folder.mkdir()
-                running.append(Lane(steps, folder))
-            results = []
-            waiting = list(running)
-            while waiting:
-                time.sleep(1)
-                for lane in [lane for lane in waiting if lane.process.poll() is not None]:
-                    waiting.remove(lane)
-                    results += lane.finish()
-            return results, [line for lane in running for line in lane.complaints]
-        finally:
-            for lane in running:
-                lane.process.terminate()
-            for lane in running:
-                lane.process.wait()
-
-
-def in_lanes(steps: list[Step]) -> list[list[Step]]:
-    """Return the steps of each lane."""
-    return [[step for step in steps if step.lane == lane] for lane in dict.fromkeys(step.lane for step in steps)]
-
-
 def main() -> int:
     """Run the wanted steps and say how they ended."""
     # Like Ctrl-C, so that hosts are removed. Who is started in the background inherits that Ctrl-C is ignored.
@@ -365,22 +253,18 @@ def main() -> int:
         print(f"No such step: {', '.join(unknown)}. There are: {', '.join(step.name for step in steps)}")
         return 2
     chosen = [step for step in steps if any(step.is_meant_by(name) for name in wanted) or not (wanted or step.extra)]
-    quick, slow = [step for step in chosen if not step.lane], [step for step in chosen if step.lane]
-    lanes = in_lanes(slow)
+    lanes = in_lanes(chosen)
     complaints: list[str] = []
     try:
-        results = run_steps(quick)
         if len(lanes) > 1:
-            call(["tests/hosts/image", *IMAGES])  # once, where it can be seen
-            more, complaints = run_lanes(lanes)
-            results += more
+            results, complaints = run_lanes(lanes)
         else:
-            results += run_steps(slow)
+            results = run_steps(chosen)
     except KeyboardInterrupt:
         print("\nInterrupted", flush=True)
         return 130
     finally:
-        if not molecule.keep and len(lanes) < 2 and any(step.name.startswith(MOLECULE) for step in slow):
+        if not molecule.keep and len(lanes) < 2 and any(step.name.startswith(MOLECULE) for step in chosen):
             molecule.remove_hosts()
 
     if RESULTS in os.environ:
