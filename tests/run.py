@@ -39,7 +39,7 @@ IMAGES = ("bookworm", "trixie")
 OTHER_IMAGES = ("bullseye", "jammy", "noble")
 MOLECULE = "molecule-"
 # Scenarios that follow other tests or have hosts of their own, so that all lanes take about the same time.
-LANES = {"hosts": "tuning", "tuning": "tuning", "backup": "trixie", "nginx_ssl": "trixie"}
+LANES = {"hosts": "first", "tuning": "first", "nginx_ssl": "first", "backup": "first"}
 LANES |= {"instance": "awx", "schedule": "awx"}
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 ENGINE = "plugins/module_utils/engine"
