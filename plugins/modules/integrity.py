@@ -15,7 +15,8 @@ description:
     triggers or a crash may have broken.
   - C(foreign_keys) lead to rows. C(constraints) were validated. C(triggers) fire. C(sequences) are not behind the
     numbers in use. C(indexes) are finished. C(extensions) are there, and as new as their libraries. C(connector_links)
-    are not there twice. C(materializations) say what their sources say.
+    are not there twice. C(skeletons_of_nodes), as links and reviews name them, are those of their nodes.
+    C(materializations) say what their sources say.
   - For C(skeletons), which have one root that all nodes lead to, and C(meshes) it asks CATMAID's own command
     C(catmaid_check_db_integrity). Its exit code says nothing, so its lines are read.
   - A fault is a result and no failure of the module; see RV(sound).

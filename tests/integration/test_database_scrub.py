@@ -31,6 +31,7 @@ CREATE TABLE catmaid_user_project_token (id serial, project_token_id int REFEREN
 CREATE TABLE message (id serial, user_id int, text text);
 CREATE TABLE client_data (id serial, key varchar(255), value jsonb);
 CREATE TABLE stack_mirror (id serial, image_base text);
+CREATE TABLE data_view (id serial, config text);
 CREATE TABLE "a note's" ("its text" text, "as json" json)"""
 SECRETS = {
     "address": "ada.lovelace@lab.example",
@@ -45,6 +46,8 @@ SECRETS = {
     "project": "3f2504e0-4f89-41d3-9a0c-0305e82c3301",
     "message": "come to my office",
     "url": "tiles:of-the-lab",
+    "first of two urls": "one:of-two",
+    "second of two urls": "two:of-two",
     "client": "key-of-another-catmaid",
 }
 
@@ -71,6 +74,8 @@ def fill(database: str) -> None:
         INSERT INTO message (text) VALUES ('{s["message"]}');
         INSERT INTO client_data (key, value) VALUES ('remotes', '{{"key": "{s["client"]}"}}');
         INSERT INTO stack_mirror (image_base) VALUES ('https://{s["url"]}@tiles.example/1'), ('https://a.example/@:2');
+        INSERT INTO data_view (config) VALUES ('["http://{s["first of two urls"]}@a.example/",'
+            '"http://{s["second of two urls"]}@b.example/","http://c.example","d@e"]');
         INSERT INTO "a note's" VALUES ('write to {s["address"]} or {s["old address"]}', '{{"t": "{s["token"]}"}}');
         UPDATE class_instance SET name = 'by {s["address"]}' WHERE id = (SELECT max(id) FROM class_instance)""",
     )  # fmt: skip
@@ -123,6 +128,7 @@ def test_no_secret_is_left_anywhere(database: str) -> None:
     assert psql(database, "SELECT string_agg(image_base, ' ' ORDER BY id) FROM stack_mirror WHERE id > 0").endswith(
         "@tiles.example/1 https://a.example/@:2"
     )
+    assert psql(database, "SELECT config FROM data_view").endswith('@b.example/","http://c.example","d@e"]')
     assert psql(database, "SELECT domain FROM django_site") == "training.example"
     assert psql(database, "SELECT bool_and(title LIKE 'COPY: %') AND count(*) > 0 FROM project") == "t"
 

@@ -140,6 +140,10 @@ FAULTS = (
     (f"UPDATE treenode SET parent_id = NULL WHERE id = {LEAF}", "has not one root, but 2"),
     (f"UPDATE treenode SET parent_id = id WHERE id = {LEAF}", "lead to no root"),
     (f"UPDATE treenode SET skeleton_id = {LAST_SKELETON} WHERE id = {ROOT}", "in another skeleton"),
+    (
+        f"UPDATE treenode SET parent_id = {LEAF} WHERE id = {ROOT}; UPDATE treenode SET skeleton_id = {LAST_SKELETON}",
+        "rows of treenode_connector name another skeleton than their treenode does",
+    ),
     ("DO $$ BEGIN EXECUTE 'ALTER TABLE treenode DISABLE TRIGGER ALL'; END $$", "has changed the schema"),
 )
 

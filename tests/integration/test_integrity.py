@@ -47,6 +47,11 @@ FAULTS = {
         FROM treenode_connector)))).* FROM treenode_connector t WHERE id = (SELECT max(id) FROM treenode_connector)""",
         "1 links are there more than once, for instance treenode",
     ),
+    "skeletons_of_nodes": (
+        f"""{UNSEEN} UPDATE review SET skeleton_id = (SELECT max(skeleton_id) FROM treenode)
+        WHERE id = (SELECT min(id) FROM review)""",
+        "1 rows of review name another skeleton than their treenode does",
+    ),
     "materializations": (
         f"{UNSEEN} DELETE FROM treenode_edge WHERE id = (SELECT max(id) FROM treenode)",
         "treenode_edge: 1 rows missing",

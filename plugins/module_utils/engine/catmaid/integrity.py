@@ -32,6 +32,11 @@ _LINKS = """
     SELECT project_id, treenode_id, connector_id, count(*) FROM ONLY treenode_connector
      GROUP BY project_id, treenode_id, connector_id, relation_id HAVING count(*) > 1
      ORDER BY count(*) DESC, treenode_id"""
+# Tables that name a skeleton beside one of its nodes, without a key that would keep the two together
+BESIDE_NODES = ("treenode_connector", "review")
+_STRAYED = """
+    SELECT count(*), min(r.id) FROM ONLY {} r JOIN ONLY treenode t ON t.id = r.treenode_id
+     WHERE r.skeleton_id <> t.skeleton_id"""
 _PROJECT = re.compile(r"Checking integrity of project (\d+)")
 _CHECK = re.compile(r"Check (?:that |if )?(.+?)\.\.\.(.*)")
 
@@ -93,6 +98,11 @@ def look(runner: Runner, report: Report | None = None) -> Verdict:
             ),
             Check("extensions", "Extensions are there, and as new as their libraries.", list(_extensions(connection))),
             Check("connector_links", "No node is linked twice to a connector in one way.", list(twice(connection))),
+            Check(
+                "skeletons_of_nodes",
+                "Links and reviews name the skeleton of their node.",
+                [text for table in BESIDE_NODES for text, _rows in strayed(connection, table)],
+            ),
         ]
     checks.append(
         Check(
@@ -180,3 +190,12 @@ def twice(connection: Any) -> Iterator[str]:
         project, node, connector, times = links[0]
         example = f"treenode {node} and connector {connector} of project {project} {times} times"
         yield f"{len(links)} links are there more than once, for instance {example}"
+
+
+def strayed(connection: Any, table: str) -> Iterator[tuple[str, int]]:
+    """Tell whether rows name another skeleton than that of their node, and how many do."""
+    with connection.cursor() as cursor:
+        cursor.execute(_STRAYED.format(table))
+        rows, example = cursor.fetchone()
+    if rows:
+        yield f"{rows} rows of {table} name another skeleton than their treenode does: id {example} for instance", rows

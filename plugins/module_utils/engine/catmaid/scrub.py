@@ -54,9 +54,10 @@ SECRETS = (
     ("emails", "account_emailconfirmation", "key"),
     ("urls", "stack_mirror", "image_base"),
     ("urls", "data_source", "url"),
+    ("urls", "data_view", "config"),
 )
-# Of an address of images it is name and password alone that are secret.
-IN_URL = "substring({} FROM '://([^/@[:space:]]+:[^/@[:space:]]+)@')"
+# Of an address of images it is name and password alone that are secret. A configuration in JSON may have many of them.
+IN_URL = """SELECT found[1] FROM regexp_matches({}, '://([^/@"[:space:]]+:[^/@"[:space:]]+)@', 'g') found"""
 SHORTEST = 6  # what is shorter stands everywhere by chance
 GONE = "removed-{}"  # numbered, as names may have to differ
 _TEXT = """
@@ -152,11 +153,11 @@ class _Work:
         """Remember what is not to be found anywhere afterwards."""
         self.cursor.execute("CREATE TEMPORARY TABLE secrets (value text PRIMARY KEY) ON COMMIT DROP")
         for what, table, column in SECRETS:
-            value = IN_URL.format(column) if what == "urls" else f"{column}::text"
+            values = IN_URL.format(column) if what == "urls" else f"SELECT {column}::text"
             for name in self._columns(table, column) if what not in self.keep else []:
                 self.cursor.execute(
-                    f"INSERT INTO secrets SELECT DISTINCT {value} FROM ONLY {name}"
-                    f" WHERE length({value}) >= %s AND {value} !~ %s ON CONFLICT DO NOTHING",
+                    f"INSERT INTO secrets SELECT DISTINCT value FROM ONLY {name}, LATERAL ({values}) one(value)"
+                    " WHERE length(value) >= %s AND value !~ %s ON CONFLICT DO NOTHING",
                     [SHORTEST, NOBODYS.get((table, column), "^$")],
                 )
 

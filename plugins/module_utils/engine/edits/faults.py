@@ -73,6 +73,9 @@ def look(
         found += _counted(connection, *MESHES)
     if "treenode_connector" in names:
         found += [Fault("connector_links", int(text.split()[0]), text) for text in integrity.twice(connection)]
+    for table in integrity.BESIDE_NODES:
+        if names & {"treenode", table}:
+            found += [Fault(f"skeletons of {table}", rows, text) for text, rows in integrity.strayed(connection, table)]
     with connection.cursor() as cursor:
         until = staleness.full_hours_until(cursor)
         for finding in staleness.findings(cursor, materializations, until):
