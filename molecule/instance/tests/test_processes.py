@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 
 import pytest
@@ -68,6 +69,12 @@ def test_each_host_has_what_it_is_to_have(instances, instance):
     for one, server in zip(instances, ("gunicorn", "uwsgi")):
         assert f"/bin/{server} " in one.run("systemctl show --property=ExecStart catmaid")
     assert instance.host.run("systemctl is-enabled redis-server").stdout.strip() == "disabled"
+
+
+def test_gunicorn_ends_no_request_that_nginx_waits_for(instances):
+    waits = re.findall(r"proxy_read_timeout (\d+)s;", instances[0].run("nginx -T 2>/dev/null"))
+    assert set(waits) == {"300"}
+    assert " --timeout 300 " in instances[0].run("systemctl show --property=ExecStart catmaid")
 
 
 def test_websockets_and_celery_work(instance):
