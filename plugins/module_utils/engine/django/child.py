@@ -97,8 +97,6 @@ def prepare(config: Config, settings: Any, scratch: str, channel: Channel) -> No
     if elsewhere or config["isolated"]:
         # What belongs to the running instance must not hear of work on another database, nor of a mere question.
         settings.MEDIA_ROOT = scratch
-        settings.CELERY_BROKER_URL = settings.BROKER_URL = "memory://"
-        settings.CELERY_RESULT_BACKEND = "cache+memory://"
         settings.EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"
 
     from django.db.backends.signals import connection_created

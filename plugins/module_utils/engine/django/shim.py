@@ -21,13 +21,15 @@ from .. import command
 from ..command import Result
 from ..errors import CatmaidError
 from ..postgres.server import Server
-from . import candidate, child, code, footprints, imports, pages, running, trial
+from . import candidate, child, code, footprints, imports, pages, quiet, running, trial
 from .held import Held
 from .project import Project
 
 BOOTSTRAP = "import os; exec(compile(os.environ['CATMAID_ADMIN_CHILD'], 'catmaid.admin', 'exec'))"
 MARK = "\x1e"
-CANDIDATE = candidate.__name__.rpartition(".")[2]  # named by the module, so that Ansible sends it along
+# Named by the modules, so that Ansible sends them along
+CANDIDATE = candidate.__name__.rpartition(".")[2]
+QUIET = quiet.__name__.rpartition(".")[2]
 
 SETTINGS = (
     "ALLOWED_HOSTS",
@@ -104,16 +106,16 @@ class Runner:
 
     def code(self) -> dict[str, Any]:
         """Return the migrations and apps that the code has, and where its settings lead; needs no database."""
-        return self._ask("reading the migrations", "code", source=_source(code.__name__.rpartition(".")[2]))
+        return self._ask("reading the migrations", "code", source=source(code.__name__.rpartition(".")[2]))
 
     def trial(self, text: str, path: str, names: Sequence[str], keys: Sequence[str]) -> dict[str, Any]:
         """Return what ``text`` would say as the settings file ``path``, if the application starts with it.
 
         Of ``names`` the "values", and of ``keys`` those of the default "database". Needs no database.
         """
-        source = _source(trial.__name__.rpartition(".")[2])
         more = {"candidate": text, "path": path, "names": list(names), "keys": list(keys)}
-        return self._ask("starting with the new settings", "code", source=source, **more)
+        more["source"] = source(trial.__name__.rpartition(".")[2])
+        return self._ask("starting with the new settings", "code", **more)
 
     def plan(self, app: str = "", migration: str = "", fake_first: tuple[str, str] | None = None) -> dict[str, Any]:
         """Return what migrate would do, in a session that cannot write."""
@@ -142,7 +144,7 @@ class Runner:
             fake_first=fake_first,
             args=list(args),
             options=options,
-            source=_source(footprints.__name__.rpartition(".")[2]) if watch else "",
+            source=source(footprints.__name__.rpartition(".")[2]) if watch else "",
         )
         return events
 
@@ -166,7 +168,7 @@ class Runner:
             session=session(self.identity().server_version, lock_timeout),
             application=application,
             stdin=stdin,
-            source=_source(running.__name__.rpartition(".")[2]),
+            source=source(running.__name__.rpartition(".")[2]),
             names=list(names),
             args=list(args),
             options=options,
@@ -180,7 +182,7 @@ class Runner:
             f"making the superuser {username}",
             "superuser",
             session=session(self.identity().server_version, 10),
-            source=_source(running.__name__.rpartition(".")[2]),
+            source=source(running.__name__.rpartition(".")[2]),
             username=username,
             email=email,
             password=password,
@@ -197,7 +199,7 @@ class Runner:
             "pages",
             session=session,
             isolated=True,
-            source=_source(pages.__name__.rpartition(".")[2]),
+            source=source(pages.__name__.rpartition(".")[2]),
             pages=list(wanted),
             make_user=not read_only,
         )
@@ -212,7 +214,7 @@ class Runner:
         session = {"default_transaction_read_only": "on", "lock_timeout": "10s"}
         config = self._config(operation, session, isolated=operation == "pages")
         importing = pages if operation == "pages" else imports
-        config["held"] = _source(importing.__name__.rpartition(".")[2])
+        config["held"] = source(importing.__name__.rpartition(".")[2])
         self._held[operation] = Held(lambda **more: self._start(doing, config, **more))
         result = self._held[operation].wait()
         if result:
@@ -282,7 +284,9 @@ class Runner:
         """Run a child to its end."""
         env = {
             **self.project.environment(),
-            "CATMAID_ADMIN_CHILD": (_source(CANDIDATE) if "candidate" in config else "") + _source("child"),
+            "CATMAID_ADMIN_CHILD": "".join(
+                map(source, [*([CANDIDATE] if "candidate" in config else []), QUIET, "child"])
+            ),
             "CATMAID_ADMIN_SHIM": json.dumps(config),
         }
         if self.folder:
@@ -355,7 +359,8 @@ def _place(server: Server) -> dict[str, str]:
     return {"HOST": server.host or "127.0.0.1", "PORT": str(server.port)}
 
 
-def _source(name: str) -> str:
+def source(name: str) -> str:
+    """Return the text of one of the files beside this one."""
     # Read through the loader, because the engine can be inside the zip file of an Ansible module.
     text = pkgutil.get_data(__package__ or "", f"{name}.py")
     if text is None:  # pragma: no cover (every loader that Python has can read its own source)

@@ -17,7 +17,13 @@ from .. import command, files
 from ..errors import CatmaidError
 from ..postgres.server import Server
 from .project import Project
-from .shim import Runner
+from .shim import QUIET, Runner, source
+
+# manage.py, by settings that lead to no message broker
+MANAGE = (
+    "import os, runpy, sys; exec(compile(os.environ['CATMAID_ADMIN_CHILD'], 'catmaid.admin', 'exec')); "
+    "sys.argv[0] = 'manage.py'; runpy.run_path(sys.argv[0], run_name='__main__')"
+)
 
 
 @dataclass(frozen=True)
@@ -66,11 +72,12 @@ def collect(project: Project, path: str, revision: str, link: bool) -> Collected
     """Run collectstatic, and note that it came to its end."""
     if os.path.exists(_record(path)):
         os.unlink(_record(path))
+    shim = {"CATMAID_ADMIN_CHILD": source(QUIET), "CATMAID_ADMIN_SHIM": json.dumps({"settings": project.settings})}
     command.run(
-        [project.python, "manage.py", "collectstatic", "--noinput", *(["--link"] if link else [])],
+        [project.python, "-c", MANAGE, "collectstatic", "--noinput", *(["--link"] if link else [])],
         doing=f"collecting static files of {project.path} in {path}",
         user=project.os_user,
-        env=project.environment(),
+        env={**project.environment(), **shim},
         cwd=project.folder,
         remedy="The service user must be able to write to STATIC_ROOT.",
     )
