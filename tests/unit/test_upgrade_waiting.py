@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import socket
 
+import pytest
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.errors import CatmaidError
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.upgrades import verification
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.upgrades.request import Release, Request
 
@@ -32,3 +34,19 @@ def test_it_goes_on_when_all_are_in_who_came_before() -> None:
 
 def test_nobody_is_waited_for_where_nobody_listens() -> None:
     verification.let_in(asked("unix:/run/nowhere.sock"))
+
+
+def test_it_is_said_which_page_is_not_answered() -> None:
+    told = b'{"SERVER_VERSION": "2030.01.15"}'
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        request = asked(address)
+        asking = verification.Asking(lambda: verification.served(request, request.new, address, static=False))
+        first, _address = server.accept()
+        with first:
+            assert b"GET /version" in first.recv(1000)
+            first.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(told), told))
+        second, _address = server.accept()
+        second.close()
+        with pytest.raises(CatmaidError, match=f"asking {address} for .*: no answer to /: "):
+            asking.answered()

@@ -102,7 +102,7 @@ def served(request: Request, release: Release, address: str, *, static: bool) ->
     serving = DEVELOPMENT.sub(r"-\1-", str(_json(doing, "/version", version, dict).get("SERVER_VERSION")))
     if serving != release.describe:
         raise CatmaidError(doing, f"it serves {serving}, not {release.describe}")
-    pages = {page: get(address, request.site, page) for page in ("/", "/accounts/login", "/projects/")}
+    pages = {page: _once(doing, address, request.site, page) for page in ("/", "/accounts/login", "/projects/")}
     for page, (status, body) in pages.items():
         if status != 200:
             raise CatmaidError(doing, f"{page} answers {status}: {' '.join(body.split())[:200]}")
@@ -111,7 +111,7 @@ def served(request: Request, release: Release, address: str, *, static: bool) ->
     found = STATIC.search(pages["/"][1])
     if not found:
         raise CatmaidError(doing, "the start page names no static file")
-    if static and get(address, request.site, found.group())[0] != 200:
+    if static and _once(doing, address, request.site, found.group())[0] != 200:
         raise CatmaidError(doing, f"the static file {found.group()} is not served")
 
 
@@ -172,6 +172,15 @@ def _connect(address: str) -> tuple[int, str]:
     connection.connect()
     connection.close()
     return 200, ""
+
+
+def _once(doing: str, address: str, site: str, page: str) -> tuple[int, str]:
+    """Ask one that answers by now."""
+    try:
+        return get(address, site, page)
+    except (OSError, HTTPException) as error:
+        remedy = "Look at the logs of the application and of the web server, and at what else keeps the host busy."
+        raise CatmaidError(doing, f"no answer to {page}: {error}", remedy) from error
 
 
 def _patiently(ask: Callable[[], tuple[int, str]], doing: str) -> tuple[int, str]:
