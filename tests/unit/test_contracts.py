@@ -92,6 +92,16 @@ def test_playbooks_use_variables_that_exist(playbook):
 
 
 @pytest.mark.parametrize("playbook", PLAYBOOKS)
+def test_roles_find_the_facts_that_they_read(playbook):
+    for play in read(CHECKOUT / f"playbooks/{playbook}.yml"):
+        if play.get("gather_facts", True):
+            continue
+        for role in {"common", *(one["role"].rpartition(".")[2] for one in play.get("roles", []))}:
+            for path in yaml_files(f"roles/{role}"):
+                assert "ansible_facts." not in path.read_text(encoding="utf-8"), relative(path)
+
+
+@pytest.mark.parametrize("playbook", PLAYBOOKS)
 def test_a_lab_can_start_each_playbook_from_its_own_folder(playbook):
     (play,) = read(CHECKOUT / f"examples/site/{playbook}.yml")
     assert play["import_playbook"] == f"catmaid.admin.{playbook}"
