@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from ansible_collections.catmaid.admin.plugins.module_utils.engine.django import static
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.django import shim, static
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.django.project import Project
 
 PACKAGE = """import importlib
@@ -62,3 +63,23 @@ def test_static_files_are_collected_without_one(project: Project) -> None:
 
 def test_questions_are_answered_without_one(project: Project) -> None:
     assert static.root(project) == "static"
+
+
+def test_settings_that_are_only_tried_are_told_as_they_are(project: Project) -> None:
+    asked = {
+        "settings": "mysite.settings",
+        "candidate": SETTINGS,
+        "path": "new.py",
+        "names": ["CELERY_BROKER_URL"],
+        "keys": [],
+    }
+    look = "import sys, mysite.settings as s; print(s.__spec__.loader.found, s.CELERY_BROKER_URL)"
+    done = subprocess.run(
+        [sys.executable, "-c", shim.source(shim.CANDIDATE) + shim.source(shim.QUIET) + look],
+        cwd=project.folder,
+        env={**os.environ, "CATMAID_ADMIN_SHIM": json.dumps(asked)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.strip() == '{"values": {"CELERY_BROKER_URL": "redis://nobody"}, "database": {}} memory://'

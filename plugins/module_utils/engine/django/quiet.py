@@ -35,6 +35,8 @@ class Quiet(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return self.loader.create_module(spec)
 
     def exec_module(self, module: Any) -> None:
+        # Whoever looks finds the loader that was meant.
+        module.__spec__.loader = module.__loader__ = self.loader
         self.loader.exec_module(module)
         module.CELERY_BROKER_URL = module.BROKER_URL = "memory://"
         module.CELERY_RESULT_BACKEND = "cache+memory://"
