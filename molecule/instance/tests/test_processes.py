@@ -136,7 +136,7 @@ def test_two_instances_leave_each_other_alone(instance, play):
         "catmaid_db_user": "second",
         "catmaid_root": "/opt/second",
         "catmaid_state_dir": "/var/lib/second",
-        "catmaid_db_name": "second",
+        "catmaid_db_name": 'cat-maid "x"',
         "catmaid_server_name": "second.test",
         "catmaid_processes": ["gunicorn", "celery"],
     }
