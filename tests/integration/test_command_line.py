@@ -95,7 +95,7 @@ def test_needs_not_compile_itself(program: Program) -> None:
 def test_carries_what_it_reads_by_itself(program: Program) -> None:
     code = f"import sys; sys.path.insert(0, {str(program.path)!r}); from catmaid_admin.django import shim"
     done = subprocess.run(
-        [sys.executable, "-c", f"{code}; print(min(len(shim._source(name)) for name in ('child', 'pages')))"],
+        [sys.executable, "-c", f"{code}; print(min(len(shim.source(name)) for name in ('child', 'pages')))"],
         capture_output=True,
         text=True,
     )
