@@ -73,7 +73,7 @@ def fleet(instances, play, tmp_path_factory):
     odd.sql("DELETE FROM treenode_edge WHERE id = (SELECT max(id) FROM treenode_edge)")
     down.run("systemctl stop catmaid")
     try:
-        options = ("-i", str(inventory), "-e", "ansible_ssh_retries=0")
+        options = ("-i", str(inventory), "--limit", "catmaid", "-e", "ansible_ssh_retries=0")
         result = play("status", *options, catmaid_status_report=str(folder / "report"))
         allowed = play("status", *options, catmaid_status_report="", catmaid_status_fail_on=[])
     finally:
