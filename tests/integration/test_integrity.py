@@ -112,6 +112,15 @@ def test_each_fault_is_found_and_what_can_be_derived_is_mended(instance: Instanc
     assert psql(instance.database, nextval) == "t"
 
 
+def test_a_mesh_that_is_wrong_is_told_though_the_command_breaks_off(instance: Instance) -> None:
+    square = "POLYHEDRALSURFACE Z (((0 0 0, 0 1 0, 1 1 0, 1 0 0, 0 0 0)))"
+    made = "CREATE TABLE catmaid_volume (id serial PRIMARY KEY, geometry geometry(GeometryZ))"
+    psql(instance.database, f"{made}; INSERT INTO catmaid_volume (geometry) VALUES ('{square}')")
+    psql(instance.database, "GRANT SELECT ON catmaid_volume TO PUBLIC")
+    [fault] = instance.run(MODULE)["faults"]
+    assert "found 1 non-triangle meshes in project" in fault
+
+
 def test_an_old_library_or_a_missing_extension_is_told(instance: Instance) -> None:
     psql(instance.database, "UPDATE pg_extension SET extversion = '1.1' WHERE extname = 'pg_trgm'")
     [fault] = instance.run(MODULE)["faults"]
