@@ -17,7 +17,7 @@ from tests.integration.double_fixtures import psql, run
 from tests.integration.support import Run, run_module
 from tests.integration.upgrading import DATABASE, KILL, NEW, OLD, SERVICE, Served
 
-pytestmark = pytest.mark.once("bookworm")
+pytestmark = pytest.mark.once("trixie")
 
 # A new phase without a row fails test_every_phase_has_its_faults.
 FAULTS = {
