@@ -27,6 +27,8 @@ from tests.integration.support import names, processes, run_module, sql, value
 from tests.integration.test_pg_dump import backups, dump
 from tests.integration.test_pg_dump_faults import INCOMPRESSIBLE, wait_for
 
+pytestmark = pytest.mark.once("trixie")
+
 Unused = Callable[[], str]
 PATIENCE = 60  # seconds
 TEXT: dict[str, Any] = {"capture_output": True, "text": True, "cwd": "/"}

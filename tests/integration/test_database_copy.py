@@ -19,6 +19,8 @@ from tests.integration import support
 from tests.integration.support import names, quoted, run_module, sql
 from tests.integration.test_pg_restore import PROPERTIES
 
+pytestmark = pytest.mark.once("trixie")
+
 Unused = Callable[[], str]
 
 

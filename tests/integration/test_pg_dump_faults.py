@@ -19,6 +19,8 @@ from tests.integration import support
 from tests.integration.support import run_module, sql
 from tests.integration.test_pg_dump import backups, dump
 
+pytestmark = pytest.mark.once("trixie")
+
 # Random bytes, which no compression makes smaller: 25 MB of them.
 INCOMPRESSIBLE = """
     CREATE TABLE noise AS

@@ -14,6 +14,8 @@ from tests.integration import support
 from tests.integration.cluster_fixtures import Cluster
 from tests.integration.support import run_module
 
+pytestmark = pytest.mark.once("trixie")
+
 AHEAD = 10_000
 NEXT = "SELECT txid_snapshot_xmax(txid_current_snapshot())"
 LOG = """
