@@ -135,11 +135,12 @@ def own_words(text: str) -> list[str]:
         found = _PROJECT.match(line)
         if found:
             project = found.group(1)
+        verdict = line
         found = _CHECK.match(line)
         if found:
-            asked = found.group(1)
-        if line.startswith("FAILED"):
-            said = line.partition(":")[2].strip()
+            asked, verdict = found.groups()  # on this line, or on one of its own
+        if verdict.startswith("FAILED"):
+            said = verdict.partition(":")[2].strip()
             faults.append(f"project {project}: {said} (check of CATMAID: {asked})")
     return faults
 
