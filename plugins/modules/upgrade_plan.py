@@ -45,6 +45,12 @@ options:
     description: Interpreter that the virtual environment of the wanted version will be made with.
     type: path
     default: /usr/bin/python3
+  interpreter_version:
+    description:
+      - Version such as V(3.9) that O(interpreter) will have, if it is only there when the environment is made.
+      - Empty if it has to be there.
+    type: str
+    default: ""
   local_commits:
     description:
       - What is to become of commits that were made on the host, as in M(catmaid.admin.checkout).
@@ -222,6 +228,7 @@ def look(params: dict[str, Any]) -> dict[str, Any]:
         version=params["version"],
         root=params["root"],
         interpreter=params["interpreter"],
+        interpreter_version=params["interpreter_version"],
         local_commits=params["local_commits"],
         protect=params["protect"],
         backup_dir=params["backup_dir"] or "",
@@ -246,6 +253,7 @@ def main() -> None:
             "version": {"type": "str", "required": True},
             "root": {"type": "path", "required": True},
             "interpreter": {"type": "path", "default": "/usr/bin/python3"},
+            "interpreter_version": {"type": "str", "default": ""},
             "local_commits": {"type": "str", "choices": list(local.CHOICES), "default": local.REFUSE},
             "protect": {"type": "str", "choices": ["copy", "dump", "none"], "default": "copy"},
             "backup_dir": {"type": "path"},

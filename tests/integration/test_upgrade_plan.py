@@ -44,7 +44,8 @@ class Site:
         """Make a plan, which must leave everything as it was."""
         before = snapshot(self.here.database).splitlines(), self.files()
         parameters = {"repository": str(self.repository), "root": str(ROOT), "version": version, **more}
-        result = self.here.run("upgrade_plan", interpreter=sys.executable, project_user=SERVICE_USER, **parameters)
+        parameters = {"interpreter": sys.executable, **parameters}
+        result = self.here.run("upgrade_plan", project_user=SERVICE_USER, **parameters)
         assert not result["changed"]
         after = snapshot(self.here.database).splitlines(), self.files()
         for known, found in zip(before, after):
@@ -200,6 +201,12 @@ def test_known_rules_are_compared_with_the_host(site: Callable[..., Site], renam
     # It was found to run on 3.6 and 3.7 only, and this is a newer one.
     assert levels["python"] == "error"
     assert any("runs on Python 3.6 to 3.7" in problem and sys.executable in problem for problem in plan["problems"])
+
+    # One that is only fetched when the environment is made
+    coming = {"interpreter": "/opt/none/bin/python3.7"}
+    for version, level in (("", "error"), ("3.7", "fulfilled"), ("3.9", "error")):
+        rules = here.plan("2020.02.15", **coming, interpreter_version=version)["rules"]
+        assert [rule["level"] for rule in rules if rule["name"] == "python"] == [level]
 
 
 def test_postgis_is_looked_at(site: Callable[..., Site]) -> None:

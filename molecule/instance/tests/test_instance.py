@@ -104,9 +104,22 @@ def test_a_second_instance_does_not_lock_the_first_one_out(instances, play):
         )
 
 
+def test_an_interpreter_can_be_fetched(instances):
+    """The environment works, or no page would be served; so it has to be made with the right one."""
+    (here,) = (instance for instance in instances if instance.name == "catmaid-bookworm")
+    prefix = here.run("/opt/catmaid/current/env/bin/python -c 'import sys; print(sys.base_prefix)'")
+    assert prefix == "/opt/catmaid/python/3.11"
+    assert here.run(f"find -L {prefix} -perm -o=w -not -type l") == ""
+
+
 def test_an_interpreter_that_is_none_is_explained(instances, play):
     second = {"catmaid_root": "/opt/second", "catmaid_db_name": "second", "catmaid_https": True}
     result = play("provision", "--check", catmaid_python="/usr/bin/python3.5", **second)
     assert result.rc != 0
     for instance in instances:
         assert "catmaid_python is /usr/bin/python3.5, and that is no Python" in result.messages(instance.name)
+    for wrong, words in (("conda:3.9", "such as uv:3.9"), ("deadsnakes:3.9", "packages for Ubuntu only")):
+        result = play("provision", "--check", catmaid_python=wrong, **second)
+        assert result.rc != 0
+        for instance in instances:
+            assert words in result.messages(instance.name)

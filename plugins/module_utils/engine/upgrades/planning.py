@@ -36,7 +36,8 @@ COMMITS_TOLD = 30
 class Wish:
     """What is wanted: a version of a repository, for the instance below ``root`` whose ``project`` serves.
 
-    ``state_dir`` is where a rehearsal has kept what it has found.
+    ``state_dir`` is where a rehearsal has kept what it has found, ``interpreter_version`` what an interpreter will be
+    that is not there yet.
     """
 
     project: Project
@@ -48,6 +49,7 @@ class Wish:
     protect: str = COPY
     backup_dir: str = ""
     state_dir: str = ""
+    interpreter_version: str = ""
 
 
 @dataclass
@@ -91,6 +93,7 @@ def read(runner: Runner, wish: Wish) -> Plan:
     upstream = checkout.record(os.path.dirname(wish.project.path)).get("upstream", source.commit)
     release = checkout.resolve(wish.version)
     host = hosts.look(runner.server, runner.database, wish.project, wish.root, wish.interpreter)
+    host.python = host.python or hosts.version(wish.interpreter_version)
     hosts.look_at_protection(host, wish.protect, wish.backup_dir)
     problems: list[str] = []
     unapplied = [] if host.postgis.problem else _unapplied(runner, problems)

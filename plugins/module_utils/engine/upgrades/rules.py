@@ -90,7 +90,11 @@ def _python(new: Position, known: releases.Facts, host: Host) -> list[Finding]:
         lacking = f"{host.interpreter} cannot be run"
     elif host.python < _version(known.python_min) or (known.python_max and host.python > _version(known.python_max)):
         lacking = f"{host.interpreter} is {'.'.join(map(str, host.python))}"
-    remedy = "Install one that fits where the service user can read it, and set catmaid_python."
+    fetched = f"uv:{known.python_max or known.python_min}"
+    remedy = (
+        "Install one that fits where the service user can read it, and set catmaid_python to its path, "
+        f"or let uv fetch one: {fetched}."
+    )
     return [_finding(ERROR, new.release, "python", says, lacking, remedy)]
 
 
