@@ -20,6 +20,8 @@ INVENTORY = Path(__file__).parent / "shared/inventory"
 HOSTS = Path(__file__).parents[1] / "tests/hosts"
 SITE = "catmaid.test"
 NAMES = ("catmaid-bookworm", "catmaid-trixie")
+# As the inventory has it
+FOLDERS = {} if os.environ["MOLECULE_SCENARIO_NAME"] == "nginx_ssl" else {"catmaid-trixie": "/lab/fly"}
 
 
 class Instance:
@@ -27,6 +29,7 @@ class Instance:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.folder = FOLDERS.get(name, "")
         self.host = testinfra.get_host(f"ssh://{name}", ssh_config=os.environ["CATMAID_SSH_CONFIG"])
 
     def crash(self) -> None:
@@ -48,13 +51,22 @@ class Instance:
         return self.host.check_output("cd / && runuser -u postgres -- psql -XAtqc %s %s", query, database)
 
     def get(self, path: str, *options: str) -> tuple[int, str]:
-        """Return status and body of a page, asked through the web server by the site's name."""
+        """Return status and body of a page of the instance, asked through the web server by the site's name."""
+        return self.follow(self.folder + path, *options)
+
+    def follow(self, link: str, *options: str) -> tuple[int, str]:
+        """Return status and body of what a page links to."""
         more = " ".join(options)
         answer = self.host.check_output(
-            f"curl -sS -m 30 {more} -w '\\n%{{http_code}}' -H 'Host: {SITE}' http://127.0.0.1{path}"
+            f"curl -sS -m 30 {more} -w '\\n%{{http_code}}' -H 'Host: {SITE}' http://127.0.0.1{link}"
         )
         body, status = answer.rsplit("\n", 1)
         return int(status), body
+
+    def has_its_style(self) -> bool:
+        """Tell whether the start page links to a style sheet in the instance's folder, and that is there."""
+        link = self.get("/")[1].split('<link rel="stylesheet" href="')[1].split('"')[0]
+        return link.startswith(f"{self.folder}/static/") and self.follow(link)[0] == 200
 
     def version(self) -> str:
         """Return the release that serves."""

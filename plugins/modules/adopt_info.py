@@ -125,6 +125,17 @@ server_name:
   description: The name that people visit the web site by.
   returned: success
   type: str
+subdirectory:
+  description: The folder of its URL, by the settings or else the web site; empty for none.
+  returned: success
+  type: str
+  sample: catmaid
+direct:
+  description: Where the application answers HTTP itself, without that folder.
+  returned: success
+  type: list
+  elements: str
+  sample: ["127.0.0.1:8000"]
 https:
   description: Whether by TLS.
   returned: success

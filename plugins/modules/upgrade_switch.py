@@ -139,6 +139,10 @@ options:
     description: Where the web server listens, as host and port.
     type: str
     default: 127.0.0.1:80
+  url_prefix:
+    description: Folder of the URL that it has the application in, such as V(/catmaid). At O(direct) there is none.
+    type: str
+    default: ""
   direct:
     description: Where the application itself listens, as C(unix:/path) or host and port.
     type: list
@@ -313,6 +317,7 @@ def main() -> None:
             "expected_seconds": {"type": "float", "default": 0},
             "site": {"type": "str", "default": "localhost"},
             "web": {"type": "str", "default": "127.0.0.1:80"},
+            "url_prefix": {"type": "str", "default": ""},
             "direct": {"type": "list", "elements": "str", "default": []},
             "stats_socket": {"type": "str"},
             "hook": {"type": "path"},

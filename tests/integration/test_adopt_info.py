@@ -61,6 +61,7 @@ def test_it_is_found_and_nothing_of_it_is_run(handmade: Handmade) -> None:
         "name": handmade.database, "user": ROLE, "host": "localhost", "port": 5432, "password": "written",
     }  # fmt: skip
     assert (found["db_host"], found["server_name"], found["https"]) == ("", "fly.example.org", True)
+    assert (found["subdirectory"], found["direct"]) == ("", [])
     services = {one["name"]: one for one in found["services"]}
     assert list(services) == ["supervisor:lab:catmaid-uwsgi", "supervisor:lab:catmaid-celery"]
     uwsgi = services["supervisor:lab:catmaid-uwsgi"]

@@ -9,8 +9,17 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.catmaid.admin.plugins.module_utils.engine import configs
-from ansible_collections.catmaid.admin.plugins.module_utils.engine.adoption import dumps, services, settings, sites
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.adoption import (
+    dumps,
+    oddities,
+    services,
+    settings,
+    sites,
+)
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.adoption.code import Code
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.adoption.found import Found
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.adoption.services import Service
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.adoption.settings import Settings
 
 SOURCE = "/srv/my catmaid"
 
@@ -103,14 +112,14 @@ SITES = {
             'upstream fly { server "unix:/run/my fly.sock" fail_timeout=0; }\n'
             "server { listen 80; server_name a.example.org; location / { uwsgi_pass fly; } }"
         ),
-        (("a.example.org",), False, "127.0.0.1:80", "/"),
+        (("a.example.org",), False, "127.0.0.1:80", "/", False),
     ),
     "below a path, by TLS, in old words": (
         (
             "server { listen 10.0.0.1:443; ssl on; server_name ~^x$ a.example.org *.example.org;\n"
             "location ^~ /fly/ { proxy_pass http://localhost:8000/; } # location / { proxy_pass http://elsewhere; }\n}"
         ),
-        (("a.example.org",), True, "10.0.0.1:443", "/fly/"),
+        (("a.example.org",), True, "10.0.0.1:443", "/fly/", True),
     ),
     "TLS beside a redirection": (
         (
@@ -119,14 +128,28 @@ SITES = {
             "  location /channels/ { proxy_pass http://127.0.0.1:8001; }\n"
             "  location / { proxy_pass http://127.0.0.1:8000; } }"
         ),
-        (("a.example.org",), True, "https:127.0.0.1:443", "/"),
+        (("a.example.org",), True, "https:127.0.0.1:443", "/", False),
     ),
     "known by its files alone": (
         (
             "server { listen 8080 default_server; server_name _;\n"
             " location /static/ { alias '/srv/my catmaid/static/'; } }"
         ),
-        ((), False, "127.0.0.1:8080", "/"),
+        ((), False, "127.0.0.1:8080", "", False),
+    ),
+    "below a path that goes along": (
+        (
+            "upstream fly { server 127.0.0.1:8000; }\n"
+            "server { listen 80; server_name a.example.org; location /fly { proxy_pass http://fly; } }"
+        ),
+        (("a.example.org",), False, "127.0.0.1:80", "/fly", False),
+    ),
+    "below a path, by a socket": (
+        (
+            "server { listen 80; server_name a.example.org;\n"
+            " location /fly/ { proxy_pass 'http://unix:/run/my fly.sock:/'; } }"
+        ),
+        (("a.example.org",), False, "127.0.0.1:80", "/fly/", True),
     ),
 }
 
@@ -136,7 +159,34 @@ def test_sites(name: str) -> None:
     text, wanted = SITES[name]
     sockets = ["unix:/run/my fly.sock", "127.0.0.1:8000", "127.0.0.1:8001"]
     (site,) = sites.find({"/etc/nginx/sites-enabled/fly": text}, sockets, [SOURCE])
-    assert (site.names, site.tls, site.web, site.prefix) == wanted
+    assert (site.names, site.tls, site.web, site.prefix, site.strips) == wanted
+
+
+FOLDERS = {
+    # settings, location, what is passed: the folder, where else the application is asked, whether that is unusual
+    "none": ({"CATMAID_URL": "/"}, "/", "http://127.0.0.1:8000", ("", ["127.0.0.1:8000"], False)),
+    "told, and taken off": (
+        {"CATMAID_URL": "/fly/", "FORCE_SCRIPT_NAME": "/fly"}, "/fly/", "http://127.0.0.1:8000/",
+        ("fly", ["127.0.0.1:8000"], False),
+    ),
+    "told, and mounted by the server": ({"CATMAID_URL": "/fly/"}, "/fly/", "http://127.0.0.1:8000", ("fly", [], False)),
+    "told by the site alone": ({}, "/lab/fly/", "http://127.0.0.1:8000/", ("lab/fly", ["127.0.0.1:8000"], False)),
+    "told another": ({"CATMAID_URL": "/old/"}, "/fly/", "http://127.0.0.1:8000/", ("old", ["127.0.0.1:8000"], True)),
+    "not to be told": ({"CATMAID_URL": "/"}, "^/f[l]y", "http://127.0.0.1:8000", ("", ["127.0.0.1:8000"], True)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_folders_of_the_url(name: str) -> None:
+    values, location, passed, wanted = FOLDERS[name]
+    text = f"server {{ listen 80; server_name a.example.org; location {location} {{ proxy_pass {passed}; }} }}"
+    found = Found(
+        SOURCE, Code("7d9f836", "2021.12.21", "", "", ""), Settings("settings.py", values=values), "lab", "lab"
+    )
+    found.services = [Service("fly", "/etc/fly", "gunicorn", "wsgi", address="127.0.0.1:8000")]
+    found.sites = sites.find({"/etc/nginx/sites-enabled/fly": text}, ["127.0.0.1:8000"], [SOURCE])
+    told = [line for line in oddities.of(found) if "folder of the URL" in line or "ask it for pages" in line]
+    assert (found.subdirectory, found.direct, bool(told)) == wanted
 
 
 def test_sites_of_others_are_left_alone() -> None:

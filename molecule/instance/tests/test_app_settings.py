@@ -15,7 +15,7 @@ SCRIPT = "document.title = 'of the lab';\n"
 
 def scripts(instance) -> list[str]:
     page = instance.get("/")[1]
-    return [part.split('"')[0] for part in page.split('src="')[1:] if part.startswith("/staticext/")]
+    return [part.split('"')[0] for part in page.split('src="')[1:] if part.startswith(f"{instance.folder}/staticext/")]
 
 
 def test_settings_and_custom_code_come_and_go(instances, play, tmp_path):
@@ -43,7 +43,7 @@ def test_settings_and_custom_code_come_and_go(instances, play, tmp_path):
             "/staticext/custom/lab.js",
             "/staticext/custom/other.js",
         ]
-        assert instance.get(scripts(instance)[0]) == (200, SCRIPT)
+        assert instance.follow(scripts(instance)[0]) == (200, SCRIPT)
     # Neither a second run nor the role that writes the rest of the file changes anything.
     for playbook in ("app_settings", "provision"):
         again = play(playbook, catmaid_https=True, **wanted)
@@ -57,14 +57,14 @@ def test_settings_and_custom_code_come_and_go(instances, play, tmp_path):
     for instance in instances:
         (address,) = scripts(instance)
         assert address not in old
-        assert instance.get(address) == (200, SCRIPT * 2)
-        assert instance.get(old[1])[0] == 404
+        assert instance.follow(address) == (200, SCRIPT * 2)
+        assert instance.follow(old[1])[0] == 404
 
     gone = play("app_settings", catmaid_app_settings_state="absent", **wanted)
     assert gone.rc == 0, gone.output
     assert [instance.run(f"sha256sum < {SETTINGS}") for instance in instances] == before
     for instance in instances:
-        assert (scripts(instance), instance.get(address)[0]) == ([], 404)
+        assert (scripts(instance), instance.follow(address)[0]) == ([], 404)
 
 
 def test_what_the_application_refuses_is_not_written(instances, play):

@@ -5,14 +5,15 @@
 
 from __future__ import annotations
 
+PATIENTLY = "-f --retry 20 --retry-all-errors --retry-delay 1"
+
 
 def test_pages_are_served(instances):
     for instance in instances:
         assert instance.version() == "2030.01.15"
         status, page = instance.get("/")
         assert (status, "<title>CATMAID</title>" in page) == (200, True)
-        style = page.split('<link rel="stylesheet" href="')[1].split('"')[0]
-        assert instance.get(style)[0] == 200
+        assert instance.has_its_style()
 
 
 def test_the_application_reaches_its_database(instances):
@@ -24,18 +25,28 @@ def test_the_application_reaches_its_database(instances):
 
 
 def test_people_log_in_by_tls(instances):
-    """Cookies are for TLS only; and Django knows that it is TLS, or it would ask no Referer of us."""
-    ask = "curl -sSk -m 30 -D /tmp/headers --resolve catmaid.test:443:127.0.0.1 https://catmaid.test/accounts/login"
-    post = (
-        f"{ask} -b /tmp/cookies -H \"X-CSRFToken: $(awk '/csrftoken/ {{ print $7 }}' /tmp/cookies)\""
-        " --data-urlencode name=admin --data-urlencode pwd@/opt/catmaid/secrets/superuser_password"
-    )
+    """Cookies are for TLS and for the instance's folder only; and Django knows that it is TLS, or it would ask no
+    Referer of us."""
     for instance in instances:
+        ask = "curl -sSk -m 30 -D /tmp/headers --resolve catmaid.test:443:127.0.0.1"
+        ask += f" https://catmaid.test{instance.folder}/accounts/login"
+        post = (
+            f"{ask} -b /tmp/cookies -H \"X-CSRFToken: $(awk '/csrftoken/ {{ print $7 }}' /tmp/cookies)\""
+            " --data-urlencode name=admin --data-urlencode pwd@/opt/catmaid/secrets/superuser_password"
+        )
         instance.run(f"{ask} -c /tmp/cookies")
         assert "Referer" in instance.run(post)
         assert '"username": "admin"' in instance.run(f"{post} -e https://catmaid.test/")
         cookie = instance.run("grep -i '^set-cookie: sessionid' /tmp/headers").lower()
-        assert "; secure" in cookie and "; httponly" in cookie
+        assert "; secure" in cookie and "; httponly" in cookie and f"; path={instance.folder}/" in cookie
+
+
+def test_nothing_of_it_is_outside_of_its_folder(instances):
+    instance = instances[-1]
+    assert instance.follow(instance.folder)[0] == 301
+    assert "admin/login/?next=/lab/fly/admin/" in instance.get("/admin/", "-D", "-")[1]
+    for path in ("/", "/version", "/projects/", "/static/", "/channels/updates/", "/lab/", "/lab/flyer/version"):
+        assert instance.follow(path)[0] == 404
 
 
 def test_another_host_name_is_refused(instances):
@@ -63,7 +74,7 @@ def test_it_comes_back_after_a_restart_of_the_services(instances):
         instance.run("systemctl restart postgresql catmaid nginx")
         assert instance.host.service("catmaid").is_enabled
     for instance in instances:
-        instance.run("curl -sf --retry 20 --retry-all-errors --retry-delay 1 -H 'Host: catmaid.test' 127.0.0.1/version")
+        assert instance.get("/version", PATIENTLY)[0] == 200
 
 
 def test_another_version_does_not_slip_in(instances, play):
@@ -79,6 +90,7 @@ def test_bad_input_is_explained(instances, play):
     for variables, words in (
         ({"catmaid_repository": ""}, "Set catmaid_repository"),
         ({"catmaid_server_name": "http://catmaid.test/"}, "catmaid_server_name a host name"),
+        *(({"catmaid_subdirectory": folder}, f'is "{folder}", and has to be') for folder in ("a/../b", "a b")),
         ({"catmaid_db_name": "postgres"}, "a database of its own"),
     ):
         result = play("provision", **variables)
@@ -99,9 +111,7 @@ def test_a_second_instance_does_not_lock_the_first_one_out(instances, play):
         assert instance.sql("SELECT count(*) FROM pg_database WHERE datname = 'other'") == "0"
         instance.run("systemctl restart postgresql catmaid && rm -r /opt/other /var/lib/other && userdel other")
     for instance in instances:
-        instance.run(
-            "curl -sf --retry 20 --retry-all-errors --retry-delay 1 -H 'Host: catmaid.test' 127.0.0.1/projects/"
-        )
+        assert instance.get("/projects/", PATIENTLY)[0] == 200
 
 
 def test_an_interpreter_can_be_fetched(instances):

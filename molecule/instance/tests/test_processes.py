@@ -54,7 +54,8 @@ def are_up(instance, units) -> None:
 def works(instance, name: str = "catmaid") -> None:
     """See that websockets open, and that a task that a page would hand to Celery is done."""
     if name == "catmaid":
-        wait(instance, f"curl -s {WEBSOCKET} http://127.0.0.1/channels/updates/ | grep -q '101 Switching'")
+        page = f"http://127.0.0.1{instance.folder}/channels/updates/"
+        wait(instance, f"curl -s {WEBSOCKET} {page} | grep -q '101 Switching'")
     celery = CELERY.format(name)
     wait(instance, f"{celery} inspect ping --timeout=5")
     task = instance.run(f"{celery} call {TASK}").strip()

@@ -185,7 +185,7 @@ def test_a_second_site_differs_in_everything(instances, play, visit):
         "catmaid_server_name": "second.test",
         "catmaid_state_dir": "/var/lib/catmaid/second",
         "catmaid_nginx_ssl_wsgi": "127.0.0.1:9002",
-        "catmaid_nginx_ssl_subdirectory": "/lab/",
+        "catmaid_subdirectory": "/lab/",
         "catmaid_nginx_ssl_static": "/opt/catmaid/staticext",
         "catmaid_nginx_ssl_staticext": "/opt/catmaid/media",
         "catmaid_nginx_ssl_files": "/opt/catmaid/current/static",

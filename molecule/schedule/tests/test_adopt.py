@@ -76,6 +76,7 @@ def test_a_lab_adopts_it_and_backs_it_up(play, instances, lab):
         text = (lab / "host_vars" / instance.name / "adopted.yml").read_text()
         written = yaml.safe_load(text)
         assert SECRET not in text
+        assert written["catmaid_subdirectory"] == ""
         assert (written["catmaid_root"], written["catmaid_server_name"]) == (ROOT, "fly.example.org")
         assert (written["catmaid_version"], written["catmaid_repository"]) == ("2030.01.15", "/srv/catmaid.git")
         assert written["catmaid_upgrade_services"] == ["our-catmaid.service"]

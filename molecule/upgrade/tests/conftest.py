@@ -16,9 +16,8 @@ def serves():
         assert not instance.is_in_maintenance()
         assert instance.version() == version
         assert instance.treenodes() == 10000
-        status, page = instance.get("/")
-        assert status == 200
-        assert instance.get(page.split('<link rel="stylesheet" href="')[1].split('"')[0])[0] == 200
+        assert instance.get("/")[0] == 200
+        assert instance.has_its_style()
         assert instance.host.service("catmaid").is_running
 
     return look

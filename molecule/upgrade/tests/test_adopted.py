@@ -1,7 +1,8 @@
 # Copyright (c) 2026, catmaid.admin contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What was set up by hand, under supervisor and with a commit of its own, is adopted, upgraded and taken back."""
+"""What was set up by hand is adopted, upgraded and taken back: under supervisor, in a folder of the URL, with a commit
+of its own."""
 
 from __future__ import annotations
 
@@ -30,9 +31,10 @@ cat > '{SOURCE}/django/projects/mysite/settings.py' <<'END'
 from mysite.settings_base import *
 DATABASES = {{"default": {{"ENGINE": "custom_postgresql_psycopg2", "NAME": "fly", "USER": "fly", "PASSWORD": "f l'y",
                          "HOST": "localhost", "ATOMIC_REQUESTS": True}}}}
-SECRET_KEY, ALLOWED_HOSTS, TIME_ZONE, CATMAID_URL = "fly", ["fly.test"], "UTC", "/"
-MEDIA_URL, MEDIA_ROOT = "/files/", "/srv/lab/media"
-STATIC_URL, STATIC_ROOT = "/static/", "{SOURCE}/django/static"
+SECRET_KEY, ALLOWED_HOSTS, TIME_ZONE, CATMAID_URL = "fly", ["fly.test"], "UTC", "/fly/"
+FORCE_SCRIPT_NAME = "/fly"
+MEDIA_URL, MEDIA_ROOT = "/fly/files/", "/srv/lab/media"
+STATIC_URL, STATIC_ROOT = "/fly/static/", "{SOURCE}/django/static"
 END
 chown -R catmaid: lab
 chmod 0640 '{SOURCE}/django/projects/mysite/settings.py'
@@ -58,10 +60,10 @@ server {{
     ssl_certificate /srv/lab/site.pem;
     ssl_certificate_key /srv/lab/key.pem;
     server_name fly.test;
-    location / {{ if (-f /var/lib/lab/maintenance.html) {{ return 503; }}
+    location /fly/ {{ if (-f /var/lib/lab/maintenance.html) {{ return 503; }}
         proxy_set_header Host $host;
-        proxy_pass http://127.0.0.1:8123; }}
-    location /static/ {{ alias '{SOURCE}/django/static/'; }}
+        proxy_pass http://127.0.0.1:8123/; }}
+    location /fly/static/ {{ alias '{SOURCE}/django/static/'; }}
 }}
 END
 nginx -s reload
@@ -93,8 +95,8 @@ def lab(instances, tmp_path):
 def served(instance) -> str:
     """Return the version that is served, with all that belongs to a page."""
     page = "curl -sSfk -m 60 --retry 30 --retry-delay 1 --retry-all-errors -H 'Host: fly.test' https://127.0.0.1:8077"
-    version = json.loads(instance.run(f"{page}/version"))["SERVER_VERSION"]
-    start = instance.run(f"{page}/")
+    version = json.loads(instance.run(f"{page}/fly/version"))["SERVER_VERSION"]
+    start = instance.run(f"{page}/fly/")
     (sheet,) = re.findall(r'<link rel="stylesheet" href="([^"]+)"', start)[:1]
     instance.run(f"{page}{sheet}")
     return version
@@ -103,7 +105,7 @@ def served(instance) -> str:
 def state(instance) -> tuple[str, str]:
     """Return what supervisor says of the program, and what a visitor is answered."""
     program = instance.host.run(f"supervisorctl status {PROGRAM}").stdout.split()[1]
-    code = "curl -sk -m 60 -o /dev/null -w '%{http_code}' -H 'Host: fly.test' https://127.0.0.1:8077/"
+    code = "curl -sk -m 60 -o /dev/null -w '%{http_code}' -H 'Host: fly.test' https://127.0.0.1:8077/fly/"
     return program, instance.run(code)
 
 

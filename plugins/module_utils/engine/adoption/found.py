@@ -5,15 +5,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from ..upgrades import programs
 from .code import Code
 from .dumps import Old
 from .hidden import without_passwords
 from .services import Service
 from .settings import Settings
 from .sites import Site
+
+PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
 
 
 @dataclass
@@ -54,6 +58,28 @@ class Found:
         return sorted({service.user for service in self.services if service.user})
 
     @property
+    def folders(self) -> dict[str, str]:
+        """The folder of the URL by who says so: both settings and the web site."""
+        told = {name: self.settings.values.get(name) for name in ("FORCE_SCRIPT_NAME", "CATMAID_URL")}
+        known = {name: value for name, value in told.items() if isinstance(value, str)}
+        if self.site and (self.site.prefix == "/" or PLAIN.fullmatch(self.site.prefix.strip("/"))):
+            known[self.site.file] = self.site.prefix
+        return {name: value.strip("/") for name, value in known.items()}
+
+    @property
+    def subdirectory(self) -> str:
+        """The folder of the URL that pages are asked for in, as far as it is one that jobs can be told."""
+        return next((folder for folder in self.folders.values() if PLAIN.fullmatch(folder)), "")
+
+    @property
+    def direct(self) -> list[str]:
+        """Where the application answers HTTP itself, unless it wants paths there that only a web site makes."""
+        if self.subdirectory and not (self.site and self.site.strips):
+            return []
+        addresses = [service.address for service in self.services if service.kind == programs.WSGI]
+        return list(dict.fromkeys(filter(None, addresses)))
+
+    @property
     def server_name(self) -> str:
         """The name that people visit the site by."""
         hosts = self.settings.values.get("ALLOWED_HOSTS")
@@ -80,6 +106,8 @@ def as_dict(found: Found) -> dict[str, Any]:
         "database": {**database, "port": found.db_port, "password": told.password},
         "db_host": found.db_host,
         "server_name": found.server_name,
+        "subdirectory": found.subdirectory,
+        "direct": found.direct,
         "https": bool(site and site.tls),
         "services": [{**asdict(one), "command": without_passwords(one.command), "text": ""} for one in found.services],
         "sites": [asdict(one) for one in found.sites],

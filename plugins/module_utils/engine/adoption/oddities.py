@@ -99,8 +99,11 @@ def _sites(found: Found) -> Iterator[str]:
         return
     if len(found.sites) > 1:
         yield f"{len(found.sites)} web sites lead to it ({_listed([one.file for one in found.sites])})."
-    if site.prefix != "/":
-        yield f"It is below {site.prefix} on its site, where an upgrade does not know how to ask it for pages."
+    if len(set(found.folders.values())) > 1:
+        told = "; ".join(f"by {name} it is in /{folder}" for name, folder in found.folders.items())
+        yield f"Its folder of the URL is not clear ({told}): pages may be where their links do not lead to."
+    if not found.subdirectory and site.prefix not in ("", "/"):
+        yield f"It is at {site.prefix} of its site, where an upgrade does not know how to ask it for pages."
     if not site.shows_page:
         yield (
             "Its site knows no maintenance page: while CATMAID is upgraded visitors see an error of nginx, and some "

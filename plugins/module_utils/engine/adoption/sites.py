@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -20,14 +21,16 @@ MAINTENANCE = "maintenance.html"
 
 @dataclass(frozen=True)
 class Site:
-    """``prefix`` is below which path the application is; ``web`` where it is reached on this host; ``files`` are the
-    folders by location; ``shows_page`` tells whether it knows the maintenance page of this collection."""
+    """``prefix`` is below which path the application is, empty if that is not known, and ``strips`` whether that path
+    is taken off what is passed on; ``web`` where it is reached on this host; ``files`` are the folders by location;
+    ``shows_page`` tells whether it knows the maintenance page of this collection."""
 
     file: str
     names: tuple[str, ...]
     tls: bool
     web: str
-    prefix: str = "/"
+    prefix: str = ""
+    strips: bool = False
     certificate: str = ""
     files: dict[str, str] = field(default_factory=dict)
     shows_page: bool = False
@@ -54,23 +57,26 @@ def find(configured: Mapping[str, str], sockets: Sequence[str], places: Sequence
 
 def _site(path: str, server: Directive, upstreams: Mapping[str, list[str]], sockets: Sequence[str],
           places: Sequence[str]) -> Site | None:  # fmt: skip
-    shown, passed = dict(_shown(server)), list(_passed(server, upstreams))
-    ours = [location for location, targets in passed if set(targets) & set(sockets)]
+    shown = dict(_shown(server))
+    passed = {
+        location: address for location, address in _passed(server) if set(_targets(address, upstreams)) & set(sockets)
+    }
     files = {location: folder for location, folder in shown.items() if _below(folder, places)}
-    if not ours and not files:
+    if not passed and not files:
         return None
     listens = [directive.words[1:] for directive in server.block if directive.name == "listen"]
     tls = any("ssl" in words for words in listens) or any(
         directive.words == ("ssl", "on") for directive in server.inside("ssl")
     )
     names = [name for directive in server.block if directive.name == "server_name" for name in directive.words[1:]]
-    locations = [location for location in ours if "/channels" not in location] or ["/"]
+    prefix = min((location for location in passed if "/channels" not in location), key=len, default="")
     return Site(
         file=path,
         names=tuple(name for name in names if name not in ("_", "") and not name.startswith(("~", "*", "."))),
         tls=tls,
         web=_web(listens),
-        prefix=min(locations, key=len),
+        prefix=prefix,
+        strips=_split(passed.get(prefix, ""))[1] != "",
         certificate=next((item.words[1] for item in server.block if item.name == "ssl_certificate"), ""),
         files=shown,
         shows_page=any(MAINTENANCE in word for item in server.inside("if") for word in item.words),
@@ -90,23 +96,29 @@ def _below(folder: str, places: Sequence[str]) -> bool:
     return any(f"{os.path.normpath(folder)}/".startswith(f"{os.path.normpath(place)}/") for place in places if place)
 
 
-def _passed(
-    block: Directive, upstreams: Mapping[str, list[str]], location: str = "/"
-) -> Iterator[tuple[str, list[str]]]:
+def _passed(block: Directive, location: str = "/") -> Iterator[tuple[str, str]]:
     for item in block.block:
         if item.name in PASSES and len(item.words) > 1:
-            yield location, _targets(item.words[1], upstreams)
+            yield location, item.words[1]
         if item.name == "location":
-            yield from _passed(item, upstreams, item.words[-1])
+            yield from _passed(item, item.words[-1])
         elif item.block:
-            yield from _passed(item, upstreams, location)
+            yield from _passed(item, location)
+
+
+def _split(address: str) -> tuple[str, str]:
+    """Return whom an address asks, and the path that is put in place of the location's."""
+    bare = re.sub("^[a-z]+://", "", address)
+    if bare.startswith("unix:"):
+        socket, _colon, path = bare.removeprefix("unix:").partition(":")
+        return f"unix:{socket}", path
+    name, slash, path = bare.partition("/")
+    return name, slash + path
 
 
 def _targets(address: str, upstreams: Mapping[str, list[str]]) -> list[str]:
     """Return the addresses that a name stands for, as services tell them."""
-    bare = address.partition("://")[2] if "://" in address else address
-    bare = bare.rpartition(":")[0] if bare.startswith("unix:") and bare.count(":") > 1 else bare
-    bare = bare if bare.startswith("unix:") else bare.partition("/")[0]
+    bare = _split(address)[0]
     listed = upstreams.get(bare, [bare])
     return [one.replace("localhost:", "127.0.0.1:").replace("unix://", "unix:/") for one in listed]
 

@@ -16,7 +16,7 @@ from typing import Any
 from ..catmaid import facts
 from ..errors import CatmaidError
 from ..upgrades import programs, units
-from ..upgrades.verification import DEVELOPMENT
+from ..upgrades.verification import DEVELOPMENT, DOORS
 from .request import Nothing, Request, wrong
 
 STATIC = re.compile(r"""["']([^"']*/static/[^"']+[.](?:css|js))(?:\?[^"']*)?["']""")
@@ -28,7 +28,6 @@ STRANGER = "not-this-site.invalid"
 # What manuals and examples call a password
 USUAL = ("admin", "password", "catmaid", "changeme", "p4ssw0rd")
 ALGORITHM = "pbkdf2_sha256"
-DOORS = ("/", "/accounts/login", "/projects/")
 
 
 def version(request: Request) -> str:

@@ -32,7 +32,7 @@ def serves(asked: Request) -> None:
     if plan.unapplied:
         raise CatmaidError(doing, f"the database lacks migrations of it: {', '.join(plan.unapplied)}")
     smoke.live(runner)
-    verification.served(asked, asked.new, asked.web, static=True)
+    verification.through_web(asked, asked.new)
     for outside in (False, True):
         companions.verify(asked, companions.demanded(asked), outside=outside)
     verification.quiet(asked, since)

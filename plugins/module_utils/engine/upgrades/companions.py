@@ -89,19 +89,20 @@ def checks(request: Request) -> dict[str, Check]:
             opens = program.name == "daphne"  # which is there for nothing else; others may serve pages alone
             if address:
                 answer = f"{program.name} at {address}"
-                ask = partial(_websocket, request, address)
+                ask = partial(_websocket, request, address, "")
                 found[f"websocket at {address}"] = Check(name, ask, instead=answer, demanded=opens)
                 found[answer] = Check(name, partial(_answer, request, address), demanded=not opens)
-            through = Check(name, partial(_websocket, request, request.web), outside=True, demanded=opens)
-            found.setdefault(f"websocket at {request.web}", through)
+            ask = partial(_websocket, request, request.web, request.url_prefix)
+            through = Check(name, ask, outside=True, demanded=opens)
+            found.setdefault(f"websocket at {request.web}{request.url_prefix}", through)
         elif program.kind == programs.WORKER:
             words = program.arguments[: program.arguments.index("worker")]
             found[f"Celery ({name})"] = Check(name, partial(_ping, name, [*program.call, *words]))
     return found
 
 
-def _websocket(request: Request, address: str, _often: int) -> None:
-    doing = f"opening a websocket at {address} for {request.site}"
+def _websocket(request: Request, address: str, prefix: str, _often: int) -> None:
+    doing = f"opening a websocket at {address} for {request.site}{prefix}"
     headers = {
         "Connection": "Upgrade",
         "Upgrade": "websocket",
@@ -109,7 +110,7 @@ def _websocket(request: Request, address: str, _often: int) -> None:
         "Sec-WebSocket-Key": base64.b64encode(os.urandom(16)).decode(),
         "Origin": f"http://{request.site}",
     }
-    status = _status(request, doing, address, headers)
+    status = _status(request, doing, address, prefix + WEBSOCKET, headers)
     if status != 101:
         remedy = "Look at the logs of the ASGI server and of the web server."
         raise CatmaidError(doing, f"it answers {status}", remedy)
@@ -118,14 +119,14 @@ def _websocket(request: Request, address: str, _often: int) -> None:
 def _answer(request: Request, address: str, _often: int) -> None:
     """Ask for the same page without a websocket: one that opened none before at least said so."""
     doing = f"asking the ASGI server at {address} for {request.site}"
-    status = _status(request, doing, address, {})
+    status = _status(request, doing, address, WEBSOCKET, {})
     if status >= 500:
         raise CatmaidError(doing, f"it answers {status}", "Look at its log.")
 
 
-def _status(request: Request, doing: str, address: str, headers: dict[str, str]) -> int:
+def _status(request: Request, doing: str, address: str, page: str, headers: dict[str, str]) -> int:
     try:
-        return verification.get(address, request.site, WEBSOCKET, headers)[0]
+        return verification.get(address, request.site, page, headers)[0]
     except (OSError, HTTPException) as error:
         raise CatmaidError(doing, str(error), "Look at the log of the ASGI server.") from error
 

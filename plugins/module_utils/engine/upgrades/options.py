@@ -41,8 +41,8 @@ def parse(params: Mapping[str, Any], login: dict[str, Any]) -> Request:
             name: params[name]
             for name in (
                 "state_dir", "current", "settings", "lock_timeout", "lock_seconds", "max_downtime",
-                "keep_copy", "maintenance", "site", "web", "direct", "backup", "lock_token", "lock_wait", "protect",
-                "backup_hours",
+                "keep_copy", "maintenance", "site", "web", "url_prefix", "direct", "backup", "lock_token", "lock_wait",
+                "protect", "backup_hours",
             )
         },
     )  # fmt: skip

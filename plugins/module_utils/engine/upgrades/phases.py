@@ -121,7 +121,7 @@ def undo_stop(job: Job) -> None:
         verification.directly(request, request.old)
     remove_page(job)
     if not job.boot:
-        verification.served(request, request.old, request.web, static=True)
+        verification.through_web(request, request.old)
         verification.quiet(request, started)
 
 
@@ -226,7 +226,7 @@ def verify(job: Job) -> None:
     job.journal.facts["database_oid"] = exchange.database_oid(request)
     companions.verify(request, job.answered, outside=False)
     remove_page(job)
-    verification.served(request, request.new, request.web, static=True)
+    verification.through_web(request, request.new)
     companions.verify(request, job.answered, outside=True)
     verification.quiet(request, job.since)
 

@@ -38,9 +38,10 @@ class Request:
     """Take the instance from release ``old`` to ``new``. ``copy`` and ``failed`` are names for databases.
 
     ``services`` are systemd units in the order in which they start. ``direct`` are addresses at which the application
-    itself listens: unix:/path or host:port. ``hook`` is a program that is run at the beginning of each phase. People
-    are told to come back after ``expected`` seconds. ``stats_socket`` is uWSGI's of that name. Of kind ONLINE the
-    database is migrated while ``old`` serves, and no table is locked for more than ``lock_seconds``.
+    itself listens: unix:/path or host:port. ``web`` is the web server, which has it below ``url_prefix``. ``hook`` is a
+    program that is run at the beginning of each phase. People are told to come back after ``expected`` seconds.
+    ``stats_socket`` is uWSGI's of that name. Of kind ONLINE the database is migrated while ``old`` serves, and no table
+    is locked for more than ``lock_seconds``.
     """
 
     id: str
@@ -68,6 +69,7 @@ class Request:
     expected: float = 0.0
     site: str = "localhost"
     web: str = "127.0.0.1:80"
+    url_prefix: str = ""
     direct: list[str] = field(default_factory=list)
     stats_socket: str = ""
     hook: str = ""

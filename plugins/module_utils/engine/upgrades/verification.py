@@ -29,10 +29,12 @@ from .request import Release, Request
 ANSWER_WITHIN = 60.0
 TIMEOUT = 60.0
 PAUSE = 0.05
+DOORS = ("/", "/accounts/login", "/projects/")
 TAKEN_IN_WITHIN = 5.0
 WARMED_AT_MOST = 16  # processes; how many there are is known to the server alone
 BY_TLS = "https:"
-STATIC = re.compile(r"""/static/[^"']+[.](?:css|js)""")
+# A link of a page, without protocol and host
+STATIC = re.compile(r"""(?:["'=]|//[^/"'\s]+)((?:/[^/"'\s]+)*/static/[^"'\s]+[.](?:css|js))""")
 # CATMAID's newer releases write 2021.12.21.dev305+g7d9f83618 for what git calls 2021.12.21-305-g7d9f83618.
 DEVELOPMENT = re.compile(r"[.]dev([0-9]+)[+]")
 
@@ -97,14 +99,15 @@ def get(
         connection.close()
 
 
-def served(request: Request, release: Release, address: str, *, static: bool) -> None:
-    """Raise unless this release answers at ``address``: version, start page, login, projects, and a static file."""
-    doing = f"asking {address} for {request.site}"
-    version = _patiently(lambda: get(address, request.site, "/version"), doing)
+def served(request: Request, release: Release, address: str, *, prefix: str = "", static: bool = False) -> None:
+    """Raise unless this release answers at ``address`` below ``prefix``: version, start page, login, projects, and a
+    static file where the page says it is."""
+    doing = f"asking {address} for {request.site}{prefix}"
+    version = _patiently(lambda: get(address, request.site, f"{prefix}/version"), doing)
     serving = DEVELOPMENT.sub(r"-\1-", str(_json(doing, "/version", version, dict).get("SERVER_VERSION")))
     if serving != release.describe:
         raise CatmaidError(doing, f"it serves {serving}, not {release.describe}")
-    pages = {page: _once(doing, address, request.site, page) for page in ("/", "/accounts/login", "/projects/")}
+    pages = {page: _once(doing, address, request.site, prefix + page) for page in DOORS}
     for page, (status, body) in pages.items():
         if status != 200:
             raise CatmaidError(doing, f"{page} answers {status}: {' '.join(body.split())[:200]}")
@@ -113,8 +116,8 @@ def served(request: Request, release: Release, address: str, *, static: bool) ->
     found = STATIC.search(pages["/"][1])
     if not found:
         raise CatmaidError(doing, "the start page names no static file")
-    if static and _once(doing, address, request.site, found.group())[0] != 200:
-        raise CatmaidError(doing, f"the static file {found.group()} is not served")
+    if static and _once(doing, address, request.site, found.group(1))[0] != 200:
+        raise CatmaidError(doing, f"the static file {found.group(1)} is not served")
 
 
 def let_in(request: Request) -> None:
@@ -147,9 +150,14 @@ def taken_in(request: Request) -> None:
 
 
 def directly(request: Request, release: Release) -> None:
-    """Ask where the application itself listens."""
+    """Ask where the application itself listens, and no web server has taken the sub-directory off the paths."""
     for address in request.direct:
-        served(request, release, address, static=False)
+        served(request, release, address)
+
+
+def through_web(request: Request, release: Release) -> None:
+    """Ask the web server, as visitors do."""
+    served(request, release, request.web, prefix=request.url_prefix, static=True)
 
 
 def migrated(request: Request, expected: set[str]) -> None:
