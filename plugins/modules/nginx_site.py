@@ -44,7 +44,9 @@ options:
     type: path
     default: /etc/nginx
   server_name:
-    description: Name by which the site is asked for its certificate.
+    description:
+      - Name by which the site is asked for its certificate. The module fails when another site has it at the same
+        address.
     type: str
     default: ""
   fingerprint:

@@ -195,8 +195,15 @@ def repeatedly() -> Iterator[Callable[[Callable[[], Any]], list[Any]]]:
 @pytest.mark.usefixtures("_nginx")
 def test_another_site_of_the_same_name_is_noticed(authority: Authority) -> None:
     mine, theirs = authority.site(NAME), authority.site(NAME)
-    OTHER.write_text(with_tls(theirs))
-    refused = site(with_tls(mine), server_name=NAME, fingerprint=fingerprint(mine))
+    wanted = {"server_name": NAME, "fingerprint": fingerprint(mine)}
+    OTHER.write_text(says("other"))
+    for check in (True, False):
+        refused = site(with_tls(mine), check=check, **wanted)
+        assert f"another site has the name {NAME} at 0.0.0.0:80" in refused.error
+        assert not AVAILABLE.exists()
+    # nginx does not call this a conflict: an address of one's own is closer.
+    OTHER.write_text(with_tls(theirs).replace("listen ", "listen 127.0.0.1:"))
+    refused = site(with_tls(mine), **wanted)
     assert "another certificate than the site's is shown" in refused.error
     assert not AVAILABLE.exists()
     ENABLED.write_text("")

@@ -26,13 +26,15 @@ RELOADED_WITHIN = 120.0
 ERROR_LOG = re.compile(r"^\s*error_log\s+(/[^\s;]+)", re.MULTILINE)
 DEFAULT_ERROR_LOG = "/var/log/nginx/error.log"
 COMPLAINT = re.compile(r"\[(?:emerg|crit|alert|error)\]\s*(?:\d+#\d+:\s*)?(.*)")
+CONFLICT = re.compile(r'conflicting server name "([^"]+)" on (\S+), ignored')
+CONFLICT_REMEDY = "Remove the other one (nginx -T shows it), or give this instance another catmaid_server_name."
 
 
-def rehearse(config_dir: str, wanted: Mapping[str, str | None], doing: str) -> None:
+def rehearse(config_dir: str, wanted: Mapping[str, str | None], doing: str, server_name: str = "") -> None:
     """Let nginx read all of its configuration with some files as they are to be; nothing that is in use changes.
 
     It reads a copy whose own paths lead into the copy. Files are named by their paths below ``config_dir``; one without
-    content is gone from it.
+    content is gone from it. Of two sites with the ``server_name`` nginx would serve one, and only warn of it.
     """
     # In memory, where there may be copies of keys for a moment; mkdtemp lets nobody else in.
     folder = tempfile.mkdtemp(prefix="catmaid-nginx-", dir="/run")
@@ -47,6 +49,10 @@ def rehearse(config_dir: str, wanted: Mapping[str, str | None], doing: str) -> N
             words = COMPLAINT.findall(said.stderr) or [said.stderr]
             cause = "; ".join(words).replace(copy, config_dir)
             raise CatmaidError(doing, cause, "Nothing was changed.")
+        for name, address in CONFLICT.findall(said.stderr):
+            if name == server_name:
+                cause = f"another site has the name {name} at {address}, and nginx would serve only one of them"
+                raise CatmaidError(doing, cause, f"Nothing was changed. {CONFLICT_REMEDY}")
     except shutil.Error as error:
         raise CatmaidError(doing, f"cannot copy {config_dir}: {error}") from error
     except OSError as error:

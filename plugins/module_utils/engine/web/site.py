@@ -83,6 +83,7 @@ def activate(request: Request, *, check: bool = False) -> Outcome:
         request.config_dir,
         {os.path.join("sites-enabled", request.name): request.content},
         f"testing nginx's configuration with the site {request.name}",
+        request.server_name,
     )
     if not check:
         nginx.change(
