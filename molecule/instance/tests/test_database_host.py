@@ -11,8 +11,8 @@ import pytest
 
 PASSWORD = "it's \"a: \\pass$word% { #1 }"
 NAMES = dict.fromkeys(("catmaid_service", "catmaid_user", "catmaid_db_user", "catmaid_db_name"), "split")
-CERTIFICATE = """cd /var/lib/postgresql && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 \
- -subj /CN=split -addext subjectAltName=IP:{0} -keyout split.key -out split.crt 2> /dev/null
+CERTIFICATE = """cd /var/lib/postgresql && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes \
+ -days 30 -subj /CN=split -addext subjectAltName=IP:{0} -keyout split.key -out split.crt 2> /dev/null
 chown postgres: split.* && chmod 0600 split.key"""
 CLEAN = (
     "systemctl disable --now split.target; userdel split",
