@@ -45,7 +45,7 @@ def hosts(instances):
 
 
 def prepared(database, application):
-    """Return the variables of both playbooks, after what an administrator has to bring: certificate and password file."""
+    """Return the variables of both playbooks, once certificate and password file are there, which people bring."""
     here, there = (one.run("hostname -I").split()[0] for one in (database, application))
     database.run(CERTIFICATE.format(here))
     application.host.run("umask 022; echo %s | base64 -d > /etc/split-ca.crt", encoded(database))

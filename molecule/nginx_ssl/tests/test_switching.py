@@ -236,6 +236,23 @@ def test_a_second_site_differs_in_everything(instances, play, visit):
         assert visit(instance, f"{SITE}/a").status == 200
 
 
+def test_a_host_of_image_data_leads_to_no_application(instances, play, visit):
+    tiles = {
+        "catmaid_service": "second",
+        "catmaid_server_name": "second.test",
+        "catmaid_processes": ["uwsgi", "websockets"],
+        "catmaid_nginx_ssl_application": False,
+        "catmaid_nginx_ssl_tiles": [{"path": "/own/", "root": "/srv/private"}],
+    }
+    result = play("nginx_ssl", "--limit", "catmaid-trixie", **tiles)
+    assert result.rc == 0, result.messages("catmaid-trixie")
+    answer = visit(instances[1], "http://second.test/own/1.jpg")
+    assert (answer.status, answer.body.strip()) == (200, "mine")
+    for path in ("", "a", "projects/", "static/a.js", "staticext/a.js", "files/a.css", "channels/", "own/2.jpg"):
+        assert visit(instances[1], f"http://second.test/{path}").status == 404
+    assert visit(instances[1], f"{SITE}/a").status == 200
+
+
 def test_what_cannot_be_is_refused_and_the_site_serves(instances, play, wanted, visit):
     for variables, words in (
         ({"catmaid_nginx_ssl_clients": 5000, "catmaid_nginx_ssl_memory_mb": 4000}, "5000 visitors at once"),
