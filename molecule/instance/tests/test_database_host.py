@@ -67,6 +67,7 @@ def prepared(database, application):
         "catmaid_state_dir": "/var/lib/split",
         "catmaid_backup_dir": "/var/backups/split",
         "catmaid_server_name": "split.test",
+        "catmaid_subdirectory": "",
         "catmaid_processes": ["gunicorn"],
         "catmaid_db_host": here,
         "catmaid_db_admin": "keeper",
