@@ -23,6 +23,11 @@ options:
     description: What C(git describe) calls the release.
     type: str
     required: true
+  broker:
+    description: What carries the messages of websockets and Celery.
+    type: str
+    choices: [redis, rabbitmq]
+    default: redis
 """
 
 EXAMPLES = r"""
@@ -67,14 +72,17 @@ _value:
       description: What daphne needs besides the requirements of the release; nothing where the release cannot have it.
       type: list
       elements: str
-      sample: [daphne==2.4.1, channels_redis==2.4.2]
+      sample: [daphne==2.4.1]
+    layers:
+      description: What websockets need besides them, for each broker.
+      type: dict
+      sample: {redis: [channels_redis==2.4.2], rabbitmq: [channels_rabbitmq==1.2.1]}
     celery:
-      description: What Celery needs besides them to work with Redis.
-      type: list
-      elements: str
-      sample: ["redis>=3.4.1,<4"]
+      description: What Celery needs besides them, for each broker.
+      type: dict
+      sample: {redis: ["redis>=3.4.1,<4"], rabbitmq: []}
     process_requirements:
-      description: What to install after them, for each name in C(catmaid_processes).
+      description: What to install after them, for each name in C(catmaid_processes), with this O(broker).
       type: dict
       sample: {uwsgi: [pyuwsgi], gunicorn: [gunicorn>=20.1]}
     postgresql_min:
@@ -88,9 +96,9 @@ _value:
 """
 
 
-def release_facts(describe: str) -> dict[str, Any]:
+def release_facts(describe: str, broker: str = releases.REDIS) -> dict[str, Any]:
     """Return the facts of a release as plain values."""
-    return releases.as_dict(str(describe))
+    return releases.as_dict(str(describe), str(broker))
 
 
 class FilterModule:

@@ -55,7 +55,8 @@ options:
   services:
     description:
       - What runs the instance, in the order in which it starts. These are systemd units, or programs of supervisor as
-        C(supervisor:group:program), or C(supervisor:program) for one without a group.
+        C(supervisor:group:program), C(supervisor:program) for one without a group, or C(supervisor:group:*) for all
+        of a group.
     type: list
     elements: str
     required: true

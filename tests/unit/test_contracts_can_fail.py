@@ -46,7 +46,7 @@ def test_specs(option, defaults, problem):
         ("backup", {"catmaid_backup_jobs"}, 0),
         ("common", {"catmaid_user", "catmaid_common_x"}, 0),
         ("backup", {"catmaid_jobs", "jobs", "catmaid_restore_jobs"}, 3),
-        ("common", {f"catmaid_{number}" for number in range(31)}, 1),
+        ("common", {f"catmaid_{number}" for number in range(40)}, 1),
     ],
 )
 def test_prefixes(role, names, problems):

@@ -51,3 +51,14 @@ def test_what_processes_need_follows_the_release() -> None:
     assert found["2021.12.21"]["websockets"] == ["daphne==2.4.1", "channels_redis==2.4.2"]
     assert found["2019.06.20"]["websockets"] == []
     assert found["2030.01.15"]["celery"] == ["celery[redis]"]
+
+
+def test_what_processes_need_follows_the_broker() -> None:
+    release_facts = FilterModule().filters()["release_facts"]
+    names = ("2019.06.20", "2020.02.15", "2021.12.21", "2021.12.21-305-g7d9f83618", "2030.01.15")
+    found = {name: release_facts(name, broker="rabbitmq")["process_requirements"] for name in names}
+    layers = [needs["websockets"][1:] for needs in found.values()]
+    pinned = [[f"channels_rabbitmq=={version}"] for version in ("1.2.0", "1.2.1", "4.0.0")]
+    assert layers == [[], *pinned, ["channels_rabbitmq"]]
+    # celery itself brings what it talks to RabbitMQ by
+    assert {tuple(needs["celery"]) for needs in found.values()} == {(), ("celery",)}

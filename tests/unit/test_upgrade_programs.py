@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
-from ansible_collections.catmaid.admin.plugins.module_utils.engine.upgrades import programs
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.upgrades import programs, supervisor, units
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.upgrades.programs import ASGI, BEAT, WORKER, WSGI
 
 
@@ -53,3 +55,18 @@ def test_servers(line: str, kind: str, address: str) -> None:
 def test_other_programs(line: str, kind: str, call: str) -> None:
     program = programs.parse(line.split())
     assert (program.kind, " ".join(program.call)) == (kind, call)
+
+
+def test_a_group_of_supervisor_means_its_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    configured = tmp_path / "supervisord.conf"
+    configured.write_text("[include]\nfiles = *.ini\n")
+    group = "[group:second]\nprograms = second, second-celery\n"
+    (tmp_path / "second.ini").write_text(f"{group}[program:second]\ncommand = /env/bin/gunicorn mysite.wsgi\n")
+    (tmp_path / "other.ini").write_text("[program:worker]\nnumprocs = 2\ncommand = /env/bin/celery worker\n")
+    monkeypatch.setattr(supervisor, "CONFIGURED", (str(configured),))
+    monkeypatch.setattr(units, "parts", lambda _instance: [])
+    assert units.instance_of(["supervisor:second:*"]) == "second"
+    assert units.all_of(["supervisor:second:*"]) == ["supervisor:second:second", "supervisor:second:second-celery"]
+    assert units.program("supervisor:second:second").kind == WSGI
+    # Several of one program are no group of programs
+    assert units.all_of(["supervisor:worker:*", "redis"]) == ["supervisor:worker:*", "redis"]

@@ -16,7 +16,7 @@ STATS = (
     "import socket; s = socket.socket(socket.AF_UNIX); s.connect('/run/catmaid/stats.sock'); print(s.makefile().read())"
 )
 UPGRADE = "-H 'Connection: Upgrade' -H 'Upgrade: websocket' -H 'Sec-WebSocket-Version: 13' -H 'Sec-WebSocket-Key: {}'"
-WEBSOCKET = f"-N --http1.1 -i -m 2 {UPGRADE.format('dGhlIHNhbXBsZSBub25jZQ==')} -H 'Host: catmaid.test'"
+WEBSOCKET = f"-N --http1.1 -i -m 2 {UPGRADE.format('dGhlIHNhbXBsZSBub25jZQ==')}"
 CELERY = "cd /opt/{0}/current/source/django/projects && runuser -u {0} -- /opt/{0}/current/env/bin/celery -A mysite"
 TASK = "catmaid.tasks.update_project_statistics_from_scratch"
 
@@ -51,15 +51,14 @@ def are_up(instance, units) -> None:
     wait(instance, f"[ $(systemctl is-active {' '.join(units)} | grep -cx active) = {len(units)} ]")
 
 
-def works(instance, name: str = "catmaid") -> None:
+def works(instance, name: str = "catmaid", log: str = "journalctl --no-pager --unit catmaid-celery") -> None:
     """See that websockets open, and that a task that a page would hand to Celery is done."""
-    if name == "catmaid":
-        page = f"http://127.0.0.1{instance.folder}/channels/updates/"
-        wait(instance, f"curl -s {WEBSOCKET} {page} | grep -q '101 Switching'")
+    asked = f"{WEBSOCKET} -H 'Host: {name}.test' http://127.0.0.1{instance.folder}/channels/updates/"
+    wait(instance, f"curl -s {asked} | grep -q '101 Switching'")
     celery = CELERY.format(name)
     wait(instance, f"{celery} inspect ping --timeout=5")
     task = instance.run(f"{celery} call {TASK}").strip()
-    wait(instance, f"journalctl --no-pager --unit {name}-celery | grep -qF '{task}] succeeded'")
+    wait(instance, f"{log} | grep -qF '{task}] succeeded'")
 
 
 def test_each_host_has_what_it_is_to_have(instances, instance):
@@ -135,35 +134,97 @@ def test_all_is_back_after_a_loss_of_power(instance):
     assert instance.get("/version")[0] == 200
 
 
+SECOND = {
+    "catmaid_service": "second",
+    "catmaid_user": "second",
+    "catmaid_db_user": "second",
+    "catmaid_root": "/opt/second",
+    "catmaid_state_dir": "/var/lib/second",
+    "catmaid_db_name": 'cat-maid "x"',
+    "catmaid_server_name": "second.test",
+    "catmaid_processes": ["gunicorn", "websockets", "celery"],
+    "catmaid_broker": "rabbitmq",
+    "catmaid_process_manager": "supervisor",
+    "catmaid_instance_workers": 0,
+    "catmaid_tuning_host": {"memory": "4GB", "cores": 8},
+}
+OTHERS = [f"second{part}" for part in ("", "-asgi", "-celery", "-celery-beat")]
+
+
 def test_two_instances_leave_each_other_alone(instance, play):
-    second = {
-        "catmaid_service": "second",
-        "catmaid_user": "second",
-        "catmaid_db_user": "second",
-        "catmaid_root": "/opt/second",
-        "catmaid_state_dir": "/var/lib/second",
-        "catmaid_db_name": 'cat-maid "x"',
-        "catmaid_server_name": "second.test",
-        "catmaid_processes": ["gunicorn", "celery"],
-    }
-    done = play("provision", "--limit", instance.name, **second)
+    """The second one runs under supervisor, by RabbitMQ, and with as many workers as its memory is good for."""
+    limited = ("--limit", instance.name)
+    done = play("provision", *limited, **SECOND)
     assert done.rc == 0, done.output
-    others = ["second.service", "second-celery.service", "second-celery-beat.service", "second-redis.service"]
+    log = "cat /var/log/second/second-celery.log"
     try:
         assert instance.get("/version", "-H 'Host: second.test'")[0] == 200
-        works(instance, "second")
+        works(instance, "second", log)
+        # Half of what the system leaves of 4 GB, by 256 MB each, without daphne and the four processes of Celery
+        (plan,) = (result["values"] for task, result in done.tasks(instance.name) if "how many workers" in task)
+        assert [value["value"] for value in plan if value["name"] == "workers"] == [2]
+        assert instance.run("pgrep -c -P $(supervisorctl pid second:second)") == "2"
+        keeps_its_messages_to_itself(instance)
+        for folder in ("/run/second", "/run/second-asgi"):
+            assert instance.run(f"stat -c '%A %U %G' {folder}") == "drwxr-s--- second www-data"
+
         before = since(instance, ALL)
-        instance.run("systemctl restart second.target")
-        instance.run("systemctl stop second.target")
-        assert (states(instance, others), states(instance, ALL)) == ({"inactive"}, {"active"})
+        instance.run("supervisorctl restart second:*")
+        instance.run("supervisorctl stop second:*")
+        assert (programs(instance), states(instance, ALL)) == ({"STOPPED"}, {"active"})
         assert since(instance, ALL) == before
-        instance.run("systemctl start second.target")
-        are_up(instance, others)
-        running = since(instance, others)
+        instance.run("supervisorctl start second:*")
+        assert programs(instance) == {"RUNNING"}
+        running = instance.run("supervisorctl pid all")
         instance.run("systemctl restart catmaid.target")
-        assert since(instance, others) == running
+        assert instance.run("supervisorctl pid all") == running
+
+        again = play("provision", *limited, **SECOND)
+        assert (again.rc, again.changed(instance.name)) == (0, [])
+        assert instance.run("supervisorctl pid all") == running
+        checked = play("verify", *limited, **SECOND)
+        assert checked.rc == 0, checked.output
+
+        usual = {**SECOND, "catmaid_broker": "redis", "catmaid_process_manager": "systemd"}
+        back = play("provision", *limited, **usual)
+        assert back.rc == 0, back.output
+        works(instance, "second", "journalctl --no-pager --unit second-celery")
+        for left in (
+            "/opt/second/secrets/broker_password",
+            "/etc/supervisor/conf.d/second.conf",
+            "/etc/tmpfiles.d/second.conf",
+        ):
+            assert instance.host.run(f"test -e {left}").rc == 1
+        for unit in ("rabbitmq-server", "supervisor"):
+            assert instance.run(f"systemctl show -P ActiveState -P UnitFileState {unit}").split() == [
+                "inactive",
+                "disabled",
+            ]
+            works(instance)
     finally:
-        instance.run("systemctl disable --now second.target")
+        instance.host.run("supervisorctl stop second:*; systemctl disable --now second.target")
+
+
+def programs(instance) -> set[str]:
+    """Return in which states the programs of the second instance are."""
+    told = [line.split() for line in instance.host.run("supervisorctl status second:*").stdout.splitlines()]
+    assert sorted(words[0].removeprefix("second:") for words in told) == OTHERS
+    return {words[1] for words in told}
+
+
+def keeps_its_messages_to_itself(instance) -> None:
+    """See that RabbitMQ is for this host alone, and each part of it for who has its password."""
+    listens = instance.run("ss -Hltn | awk '$4 ~ /:(4369|5672|25672)$/ { print $4 }'").split()
+    assert sorted(listens) == ["127.0.0.1:25672", "127.0.0.1:4369", "127.0.0.1:5672"]
+    assert instance.host.run("rabbitmqctl -q authenticate_user guest guest").rc != 0
+    assert json.loads(instance.run("rabbitmqctl -q --formatter json list_users")) == [{"user": "second", "tags": []}]
+    secret = "/opt/second/secrets/broker_password"
+    password = instance.run(f"cat {secret}")
+    for user, may in (("second", True), ("catmaid", False), ("www-data", False), ("nobody", False)):
+        assert (instance.host.run(f"runuser -u {user} -- cat {secret}").rc == 0) is may
+    assert instance.host.run(f"grep -rqF -e {password} /opt/second/current/source /etc /var/log").rc == 1
+    assert password not in instance.run("journalctl --boot --no-pager")
+    assert password not in instance.run("ps axww")
 
 
 def test_only_one_server_of_pages(instances, play):

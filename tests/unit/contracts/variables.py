@@ -10,7 +10,7 @@ from typing import Any
 
 from .house import mappings
 
-SHARED_AT_MOST = 30
+SHARED_AT_MOST = 32
 CONDITION = re.compile(r"\b(if|and|or|not)\b|\b(when|that): |^ +- catmaid_\w+$")
 PROSE = re.compile(r"^ *#|\b[sS]et catmaid_")  # comments, and messages that tell what to set
 

@@ -15,7 +15,7 @@ from .. import command
 from ..catmaid import facts, releases
 from ..django import migrations as django_migrations
 from ..errors import CatmaidError
-from ..upgrades import programs, units
+from ..upgrades import programs, supervisor, units
 from .request import Nothing, Request, wrong
 
 KEY = re.compile(r"^\s*ssl_certificate_key\s+\"?([^\";]+)\"?\s*;", re.M)
@@ -115,7 +115,8 @@ def permissions(request: Request) -> str:
     problems += [f"not only its owner can get at {path}" for path in _keys(request) if os.stat(path).st_mode & 0o077]
     media = request.runner.settings(("MEDIA_ROOT",))["settings"]["MEDIA_ROOT"]
     for path in filter(os.path.exists, [media, *glob.glob(f"/run/{glob.escape(request.instance)}/*.sock")]):
-        if os.stat(path).st_mode & stat.S_IWOTH:
+        # Who is not let into the folder cannot write to a socket in it.
+        if os.stat(path).st_mode & stat.S_IWOTH and os.stat(os.path.dirname(path)).st_mode & stat.S_IXOTH:
             problems.append(f"everybody can write to {path}")
     user = project.os_user
     if user and not (os.path.isdir(media) and os.stat(media).st_uid == pwd.getpwnam(user).pw_uid):
@@ -136,7 +137,10 @@ def _keys(request: Request) -> list[str]:
 def logs(request: Request) -> str:
     """No unit has told of an exception since it was started."""
     problems = []
-    for name in request.services:
+    read = [name for name in request.services if not supervisor.is_named(name)]
+    if not read:
+        raise Nothing("what supervisor keeps of its programs does not tell since when")
+    for name in read:
         run = units.systemctl("show", "--property=InvocationID", "--value", units.unit(name), ok=None)
         argv = ["journalctl", "--no-pager", "--quiet", "--output=cat", f"_SYSTEMD_INVOCATION_ID={run}"]
         lines = command.run(argv, doing=f"reading the log of {name}", ok=None).stdout.splitlines()

@@ -48,6 +48,17 @@ def texts() -> dict[str, str]:
     return found
 
 
+def members(name: str) -> list[str]:
+    """Return the programs of a group that is named as a whole, in the order in which it names them; else the name."""
+    group, _colon, own = _own(name).rpartition(":")
+    for text in texts().values() if own == "*" else ():
+        for section in configs.supervisor(text):
+            if section.name == f"group:{group}":
+                programs = [program.strip() for program in section.last("programs").split(",")]
+                return [f"{PREFIX}{group}:{program}" for program in programs if program]
+    return [name]
+
+
 def own_words(path: str, program: str) -> dict[str, str]:
     """Return what a file may write for its own folder and for a program's name."""
     return {"%(here)s": os.path.dirname(path), "%(program_name)s": program}

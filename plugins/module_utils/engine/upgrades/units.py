@@ -84,10 +84,11 @@ def parts(instance: str) -> list[str]:
 
 
 def all_of(services: Sequence[str]) -> list[str]:
-    """Return these, with the others of their instance where a target holds them together."""
-    names = [unit(name) for name in services]
+    """Return these, with the others of their instance where a target or a group of supervisor holds them together."""
     found = parts(instance_of(services))
-    return [*services] if not set(found) - set(names) else [*found, *(n for n in services if unit(n) not in found)]
+    named = [one for name in services for one in (supervisor.members(name) if supervisor.is_named(name) else [name])]
+    names = [unit(name) for name in named]
+    return named if not set(found) - set(names) else [*found, *(name for name in named if unit(name) not in found)]
 
 
 def target(services: Sequence[str]) -> str:
