@@ -182,6 +182,7 @@ def test_two_instances_leave_each_other_alone(instance, play):
         again = play("provision", *limited, **SECOND)
         assert (again.rc, again.changed(instance.name)) == (0, [])
         assert instance.run("supervisorctl pid all") == running
+        assert play("backup", *limited, **SECOND).rc == 0
         checked = play("verify", *limited, **SECOND)
         assert checked.rc == 0, checked.output
 
