@@ -9,12 +9,14 @@ import json
 import os
 import signal
 import subprocess
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import testinfra
+from playwright.sync_api import Browser, sync_playwright
 
 INVENTORY = Path(__file__).parent / "shared/inventory"
 HOSTS = Path(__file__).parents[1] / "tests/hosts"
@@ -183,6 +185,20 @@ def instances(request) -> list[Instance]:
 def play(instances) -> Player:
     """Run one of the collection's playbooks on the hosts of these instances, and return how it ended."""
     return Player(instances)
+
+
+@pytest.fixture(scope="module")
+def browser(instances) -> Iterator[Browser]:
+    """Chromium, of the system's own packages, on this machine. It finds the site on the first of these hosts."""
+    subprocess.run(["bash", "-c", f"source '{HOSTS}/lib.sh'; apt_install chromium fonts-dejavu-core"], check=True)
+    address = instances[0].run("hostname -I").split()[0]
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium",
+            args=["--no-sandbox", f"--host-resolver-rules=MAP {SITE} {address}"],
+        )
+        yield found
+        found.close()
 
 
 @pytest.fixture(autouse=True)

@@ -6,14 +6,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import sync_playwright
 
 GONE = "catmaid-gone"
-LIB = Path(__file__).resolve().parents[3] / "tests/hosts/lib.sh"
 HEADS = ["Host", "State", "Release", "Upstream", "Migrations", "Last backup", "Last drill", "Certificate", "PostGIS"]
 HEADS += ["Disk free", "Stale tables", "Failed units"]
 DESK, PHONE = {"width": 1440, "height": 900}, {"width": 360, "height": 780}
@@ -45,16 +41,6 @@ CONTRAST = """() => {
 BEYOND = """() => [...document.body.querySelectorAll("*")]
   .filter((element) => !element.closest("thead") && element.getBoundingClientRect().right > innerWidth + 0.5)
   .map((element) => element.outerHTML.slice(0, 200))"""
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """Chromium, of the system's own packages."""
-    subprocess.run(["bash", "-c", f"source '{LIB}'; apt_install chromium fonts-dejavu-core"], check=True)
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        yield found
-        found.close()
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ def scripts(instance) -> list[str]:
     return [part.split('"')[0] for part in page.split('src="')[1:] if part.startswith(f"{instance.folder}/staticext/")]
 
 
-def test_settings_and_custom_code_come_and_go(instances, play, tmp_path):
+def test_settings_and_custom_code_come_and_go(instances, play, browser, tmp_path):
     before = [instance.run(f"sha256sum < {SETTINGS}") for instance in instances]
     (tmp_path / "lab.js").write_text(SCRIPT, encoding="utf-8")
     (tmp_path / "other.js").touch()
@@ -44,6 +44,9 @@ def test_settings_and_custom_code_come_and_go(instances, play, tmp_path):
             "/staticext/custom/other.js",
         ]
         assert instance.follow(scripts(instance)[0]) == (200, SCRIPT)
+    with browser.new_page(ignore_https_errors=True) as page:
+        page.goto("https://catmaid.test/")
+        assert page.title() == "of the lab"
     # Neither a second run nor the role that writes the rest of the file changes anything.
     for playbook in ("app_settings", "provision"):
         again = play(playbook, catmaid_https=True, **wanted)

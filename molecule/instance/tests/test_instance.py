@@ -49,6 +49,18 @@ def test_nothing_of_it_is_outside_of_its_folder(instances):
         assert instance.follow(path)[0] == 404
 
 
+def test_people_log_in_by_a_browser(instances, browser):
+    password = instances[0].run("cat /opt/catmaid/secrets/superuser_password")
+    with browser.new_page(ignore_https_errors=True) as page:
+        page.goto("https://catmaid.test/")
+        page.fill("[name=name]", "admin")
+        page.fill("[name=pwd]", password)
+        page.click("button")
+        assert '"username": "admin"' in page.text_content("body")
+        page.goto("https://catmaid.test/accounts/login")
+        assert '"username": "admin"' in page.text_content("body")
+
+
 def test_another_host_name_is_refused(instances):
     for instance in instances:
         socket = "--unix-socket /run/catmaid/wsgi.sock"

@@ -8,7 +8,7 @@ from catmaid.views import accounts, home, nodes, tracing
 urlpatterns = [
     path("", home.index),
     path("version", home.version),
-    path("accounts/login", accounts.login_user),
+    path("accounts/login", accounts.login_user, name="login"),
     path("projects/", tracing.projects),
     path("<int:project_id>/skeletons/", tracing.skeletons),
     path("<int:project_id>/skeletons/<int:skeleton_id>/node-count", tracing.node_count),
