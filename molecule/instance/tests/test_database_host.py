@@ -69,6 +69,7 @@ def prepared(database, application):
         "catmaid_server_name": "split.test",
         "catmaid_subdirectory": "",
         "catmaid_processes": ["gunicorn"],
+        "catmaid_instance_example_projects": True,
         "catmaid_db_host": here,
         "catmaid_db_admin": "keeper",
         "catmaid_db_admin_pgpass": "/root/split.pgpass",
@@ -102,7 +103,8 @@ def test_the_database_is_on_another_host(hosts, play):
     for changes in (True, False):
         done = play("provision", *limit, **client)
         assert (done.rc, bool(done.changed(application.name))) == (0, changes), done.output
-    assert application.get("/projects/", "-H 'Host: split.test'") == (200, "[]")
+    status, projects = application.follow("/projects/", "-H 'Host: split.test'")
+    assert (status, "Default Project" in projects) == (200, True)
     # There is no way but by TLS, and to no other database.
     secret = "PGPASSWORD=$(cat /opt/split/secrets/database_password)"
     login = f"psql 'host={client['catmaid_db_host']} user=split dbname=%s sslmode=%s' -Atc 'SELECT 1'"
