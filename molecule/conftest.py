@@ -127,8 +127,8 @@ def start(playbook: str, *options: str, callback: str = "ansible.posix.json", **
 
 
 def finish(process: subprocess.Popen) -> Play:
-    """Wait for a playbook."""
-    output, _ = process.communicate(timeout=600)
+    """Wait for a playbook, as long as it may still end on a busy machine."""
+    output, _ = process.communicate(timeout=1200)
     begin = output.find("{\n") if output.rstrip().endswith("}") else 0
     return Play(process.returncode, output[begin:], output[:begin])
 

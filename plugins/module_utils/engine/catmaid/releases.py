@@ -21,10 +21,10 @@ _RELEASE = re.compile(r"^(?P<date>\d{4}\.\d{2}\.\d{2})(?:-(?P<commits>\d+)-g[0-9
 # What carries the messages of websockets and Celery
 REDIS, RABBITMQ = "redis", "rabbitmq"
 
-# A description with so many commits after a tag is on the way to the next release; fewer are its maintenance branch
-# (109 of those after 2020.02.15 and 43 after 2021.12.21, while the development branch had 305).
 # Without these in its database none works.
 EXTENSIONS = ("postgis", "pg_trgm")
+# A description with so many commits after a tag is on the way to the next release; fewer are its maintenance branch
+# (109 of those after 2020.02.15 and 43 after 2021.12.21, while the development branch had 305).
 AHEAD = 200
 
 
