@@ -114,4 +114,3 @@ def test_the_database_is_on_another_host(hosts, play):
         assert refused.rc != 0 and "no pg_hba.conf entry" in refused.stderr
 
     assert play("backup", *limit, **client).rc == 0
-    assert play("verify", *limit, **client).rc == 0
