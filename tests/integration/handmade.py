@@ -145,12 +145,10 @@ def make(repository: Path, version: str, folder: Path, database: str) -> Iterato
     )
     elsewhere = {
         Path("/etc/supervisor/conf.d/our-catmaid.conf"): SUPERVISOR.format(**values),
-        Path("/etc/supervisor/supervisord.conf"): "[include]\nfiles = conf.d/*.conf\n",
         Path("/etc/nginx/sites-enabled/our-catmaid"): SITE.format(**values),
         Path("/etc/cron.d/our-dumps"): line,
     }
     for path, text in elsewhere.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     try:
         yield made

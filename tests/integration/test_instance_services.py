@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,9 +38,6 @@ CONFIGURED = Path("/etc/supervisor/conf.d/lab.conf")
 @pytest.fixture(scope="module", autouse=True)
 def services() -> Iterator[None]:
     """Two units that a target holds together, one that fails, and supervisor with programs."""
-    if not Path("/usr/bin/supervisord").exists():
-        run(["apt-get", "update", "-qq"])
-        run(["apt-get", "install", "-qq", "supervisor"], env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
     folder = Path("/etc/systemd/system")
     for name, text in UNITS.items():
         (folder / name).write_text(text)

@@ -154,6 +154,8 @@ OTHERS = [f"second{part}" for part in ("", "-asgi", "-celery", "-celery-beat")]
 def test_two_instances_leave_each_other_alone(instance, play):
     """The second one runs under supervisor, by RabbitMQ, and with as many workers as its memory is good for."""
     limited = ("--limit", instance.name)
+    predicted = play("provision", "--check", *limited, **SECOND)
+    assert predicted.rc == 0 and predicted.changed(instance.name), predicted.output
     done = play("provision", *limited, **SECOND)
     assert done.rc == 0, done.output
     log = "cat /var/log/second/second-celery.log"
