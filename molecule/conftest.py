@@ -23,7 +23,7 @@ HOSTS = Path(__file__).parents[1] / "tests/hosts"
 SITE = "catmaid.test"
 NAMES = ("catmaid-bookworm", "catmaid-trixie")
 # As the inventory has it
-FOLDERS = {} if os.environ["MOLECULE_SCENARIO_NAME"] == "nginx_ssl" else {"catmaid-trixie": "/lab/fly"}
+FOLDERS = {} if os.environ.get("MOLECULE_SCENARIO_NAME") == "nginx_ssl" else {"catmaid-trixie": "/lab/fly"}
 
 
 class Instance:

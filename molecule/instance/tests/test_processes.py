@@ -203,7 +203,7 @@ def test_two_instances_leave_each_other_alone(instance, play):
                 "inactive",
                 "disabled",
             ]
-            works(instance)
+        works(instance)
     finally:
         instance.host.run("supervisorctl stop second:*; systemctl disable --now second.target")
 
