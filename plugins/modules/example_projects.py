@@ -56,45 +56,37 @@ from ansible_collections.catmaid.admin.plugins.module_utils._ansible import (
     run,
     server,
 )
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.catmaid import users
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.django.shim import Runner
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.errors import CatmaidError
 
 COMMAND = "catmaid_insert_example_projects"
 
 
-def look(runner: Runner, username: str) -> tuple[list[str], int]:
-    """Return the titles of the projects, without that of CATMAID's own (-1), and the number of the superuser."""
+def titles(runner: Runner) -> list[str]:
+    """Return the titles of the projects, without that of CATMAID's own (-1)."""
     with runner.server.connect(runner.database) as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT to_regclass('project')")
-        if cursor.fetchone()[0] is None:
-            raise CatmaidError(
-                f"looking for projects in database {runner.database}",
-                "it has no table project",
-                "Apply the migrations first.",
-            )
         cursor.execute("SELECT title FROM project WHERE id > 0 ORDER BY title")
-        titles = [title for (title,) in cursor]
-        cursor.execute("SELECT id FROM auth_user WHERE username = %s AND is_superuser AND is_active", (username,))
-        found = cursor.fetchone()
-    if not found:
-        raise CatmaidError(
-            f"making the example projects of {username}",
-            "there is no active superuser of that name",
-            "Name one that there is; the module superuser makes one.",
-        )
-    return titles, int(found[0])
+        return [title for (title,) in cursor]
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:
     """Make them where there are none."""
     params = module.params
     runner = Runner(project(params), server(params), params["login_db"])
-    titles, owner = look(runner, params["username"])
-    changed = not titles
+    owner = users.find(runner.server, runner.database, params["username"])
+    if not owner or not owner.rules:
+        raise CatmaidError(
+            f"making the example projects of {params['username']}",
+            "there is no active superuser of that name",
+            "Name one that there is; the module superuser makes one.",
+        )
+    found = titles(runner)
+    changed = not found
     if changed and not module.check_mode:
-        runner.command([COMMAND], f"--user={owner}")
-        titles, _owner = look(runner, params["username"])
-    return {"changed": changed, "projects": titles}
+        runner.command([COMMAND], f"--user={owner.id}")
+        found = titles(runner)
+    return {"changed": changed, "projects": found}
 
 
 def main() -> None:

@@ -63,23 +63,15 @@ from ansible_collections.catmaid.admin.plugins.module_utils._ansible import (
     run,
     server,
 )
+from ansible_collections.catmaid.admin.plugins.module_utils.engine.catmaid import users
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.django.shim import Runner
 from ansible_collections.catmaid.admin.plugins.module_utils.engine.errors import CatmaidError
 
 
 def exists(runner: Runner, username: str) -> bool:
     """Tell whether the superuser is there; a user of that name who is none is an error."""
-    with runner.server.connect(runner.database) as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT to_regclass('auth_user')")
-        if cursor.fetchone()[0] is None:
-            raise CatmaidError(
-                f"looking for user {username} in database {runner.database}",
-                "it has no table auth_user",
-                "Apply the migrations first.",
-            )
-        cursor.execute("SELECT is_superuser AND is_active FROM auth_user WHERE username = %s", (username,))
-        found = cursor.fetchone()
-    if found and not found[0]:
+    found = users.find(runner.server, runner.database, username)
+    if found and not found.rules:
         raise CatmaidError(
             f"making the superuser {username}",
             "there is a user of that name who is no active superuser",
